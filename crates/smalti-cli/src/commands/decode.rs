@@ -1,0 +1,59 @@
+//! `smalti decode`: a file of codes to pictures.
+
+use crate::{Common, models, output, progress};
+use clap::Args;
+use serde_json::json;
+use smalti::Result;
+use smalti::data::{GRID_PADDING, grid, write_png};
+use smalti::prior::CodeSet;
+use smalti::sample::decode_pictures;
+use std::path::PathBuf;
+
+/// Example: smalti decode --model run codes.safetensors --out pictures
+#[derive(Args)]
+pub struct Decode {
+    /// The model that made the codes: a file or a run folder
+    #[arg(long)]
+    model: PathBuf,
+    /// A file of codes
+    codes: PathBuf,
+    /// The folder for the pictures and a grid of them
+    #[arg(long)]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Decode {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let model = models::load(&self.model)?;
+        let set = CodeSet::load(&self.codes)?;
+        set.check_tokenizer(&model, &self.codes)?;
+        let mut names: Vec<String> = (0..set.len())
+            .map(|index| format!("{index:06}.png"))
+            .collect();
+        names.push("grid.png".into());
+        let paths = output::free_in(&self.out, &names, self.overwrite)?;
+        let bar = progress::bar(common, set.len() as u64, "pictures");
+        let mut pictures = Vec::new();
+        for index in 0..set.len() {
+            let codes = vec![set.picture(index).to_vec()];
+            let picture = decode_pictures(&model, &codes, [set.rows, set.columns], 1);
+            for picture in picture {
+                write_png(&paths[index], &picture)?;
+                pictures.push(picture);
+            }
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        if !pictures.is_empty() {
+            write_png(&paths[set.len()], &grid(&pictures, 8, GRID_PADDING))?;
+        }
+        let out = self.out.display().to_string();
+        output::print(common, json!({"out": out, "pictures": set.len()}), || {
+            vec![format!("{} pictures in {out}", set.len())]
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! `smalti encode`: pictures to a file of codes.
+
+use crate::{Common, models, output, progress};
+use clap::Args;
+use serde_json::json;
+use smalti::checkpoint::Model;
+use smalti::data::{Crop, Filter, Resize, Transform, read_image};
+use smalti::prior::CodeSet;
+use smalti::tokenizer::picture;
+use smalti::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Example: smalti encode --model run a.png b.png --out codes.safetensors
+#[derive(Args)]
+pub struct Encode {
+    /// A model file or a run folder
+    #[arg(long)]
+    model: PathBuf,
+    /// Pictures, all of one size unless --size is given
+    #[arg(required = true)]
+    images: Vec<PathBuf>,
+    /// Scale and crop every picture to a square of this side first
+    #[arg(long)]
+    size: Option<usize>,
+    /// The file to write
+    #[arg(long)]
+    out: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Encode {
+    pub fn run(self, common: &Common) -> Result<()> {
+        output::free(&self.out, self.overwrite)?;
+        let model = models::load(&self.model)?;
+        let bar = progress::bar(common, self.images.len() as u64, "pictures");
+        let mut set: Option<CodeSet> = None;
+        for image in &self.images {
+            let (codes, [rows, columns]) = self.codes(&model, image)?;
+            let set = set.get_or_insert_with(|| CodeSet::new(&model, rows, columns));
+            if [set.rows, set.columns] != [rows, columns] {
+                return Err(Error::file(
+                    image,
+                    format!(
+                        "this picture gives {rows} × {columns} codes, the first one {} × {}: encode pictures of one \
+                         size together, or give --size",
+                        set.rows, set.columns
+                    ),
+                ));
+            }
+            set.codes.extend(codes);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let Some(set) = set else { return Ok(()) };
+        set.save(&self.out)?;
+        let out = self.out.display().to_string();
+        let json =
+            json!({"codes": out, "pictures": set.len(), "rows": set.rows, "columns": set.columns});
+        output::print(common, json, || {
+            vec![format!(
+                "{out}: {} pictures, {} × {} codes each",
+                set.len(),
+                set.rows,
+                set.columns
+            )]
+        });
+        Ok(())
+    }
+
+    fn codes(&self, model: &Model, path: &Path) -> Result<(Vec<i64>, [usize; 2])> {
+        let image = read_image(path, [255; 3])?;
+        let Some(size) = self.size else {
+            return Ok(picture::encode(model, &image));
+        };
+        let transform = Transform {
+            size,
+            resize: Resize::Shortest(size),
+            crop: Crop::Center,
+            flip: false,
+            filter: Filter::Lanczos,
+        };
+        transform.check()?;
+        Ok(picture::encode(
+            model,
+            &picture::from_square(&transform.center(&image)?, size),
+        ))
+    }
+}

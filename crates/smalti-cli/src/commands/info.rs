@@ -1,0 +1,83 @@
+//! `smalti info`: what a model file holds.
+
+use crate::{Common, models, output};
+use clap::Args;
+use serde_json::json;
+use smalti::checkpoint::Model;
+use smalti::prior::condition::Condition;
+use smalti::{Module, Result};
+use std::path::PathBuf;
+
+/// Example: smalti info run
+#[derive(Args)]
+pub struct Info {
+    /// A model file or a run folder
+    model: PathBuf,
+}
+
+impl Info {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let model = models::load(&self.model)?;
+        let json = json!({
+            "kind": kind(&model),
+            "tokenizer": model.tokenizer_config,
+            "tokenizer_parameters": model.tokenizer.num_params(),
+            "tokenizer_hash": model.tokenizer_hash(),
+            "prior": model.prior.as_ref().map(|(config, _)| config),
+            "prior_parameters": model.prior.as_ref().map(|(_, gpt)| gpt.num_params()),
+            "info": model.info,
+        });
+        output::print(common, json, || lines(&model));
+        Ok(())
+    }
+}
+
+/// `tokenizer` or `tokenizer and class-conditional prior`.
+pub fn kind(model: &Model) -> &'static str {
+    match model.prior.as_ref().map(|(config, _)| &config.condition) {
+        None => "tokenizer",
+        Some(Condition::None(_)) => "tokenizer and unconditional prior",
+        Some(Condition::Class(_)) => "tokenizer and class-conditional prior",
+    }
+}
+
+fn lines(model: &Model) -> Vec<String> {
+    let tokenizer = &model.tokenizer_config;
+    let mut lines = vec![
+        format!("kind       {}", kind(model)),
+        format!(
+            "tokenizer  f {}, {} codes of {} dimensions ({:?}), {:.2} M parameters",
+            tokenizer.factor(),
+            tokenizer.codebook_size,
+            tokenizer.embed_dim,
+            tokenizer.quantizer,
+            model.tokenizer.num_params() as f64 / 1e6
+        ),
+    ];
+    if let Some((config, gpt)) = &model.prior {
+        lines.push(format!(
+            "prior      {} layers, {} heads, width {}, {} × {} codes, {:.2} M parameters",
+            config.layers,
+            config.heads,
+            config.width,
+            config.rows,
+            config.columns,
+            gpt.num_params() as f64 / 1e6
+        ));
+        if let Condition::Class(condition) = &config.condition {
+            lines.push(format!("classes    {}", condition.describe()));
+        }
+    }
+    lines.push(format!("trained    {} steps", model.info.step));
+    if let Some(path) = model.info.data.get("path").and_then(|path| path.as_str()) {
+        lines.push(format!("data       {path}"));
+    }
+    if !model.info.source.is_empty() {
+        lines.push(format!("source     {}", model.info.source));
+    }
+    if !model.info.license.is_empty() {
+        lines.push(format!("license    {}", model.info.license));
+    }
+    lines.push(format!("hash       {}", model.tokenizer_hash()));
+    lines
+}

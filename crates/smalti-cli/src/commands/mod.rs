@@ -1,0 +1,12 @@
+//! One file per command.
+
+pub mod decode;
+pub mod demo;
+pub mod encode;
+pub mod import;
+pub mod info;
+pub mod nll;
+pub mod reconstruct;
+pub mod sample;
+pub mod train;
+pub mod weights;

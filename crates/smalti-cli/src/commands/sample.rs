@@ -1,0 +1,123 @@
+//! `smalti sample`: new pictures from a prior.
+
+use crate::{Common, models, output, progress};
+use clap::Args;
+use serde_json::json;
+use smalti::data::{GRID_PADDING, grid, write_png};
+use smalti::prior::condition::Condition;
+use smalti::prior::{CodeSet, PriorConfig};
+use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
+use smalti::{Error, Result};
+use std::path::PathBuf;
+
+/// Example: smalti sample --model run -n 16 --top-k 100 --out samples
+#[derive(Args)]
+pub struct Sample {
+    /// A model with a prior: a file or a run folder
+    #[arg(long)]
+    model: PathBuf,
+    /// How many pictures
+    #[arg(short, default_value_t = 16)]
+    n: usize,
+    /// The class, by name or number; without it a class-conditional prior draws its classes in turn
+    #[arg(long)]
+    class: Option<String>,
+    /// Below 1 safer, above 1 bolder
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// Draw among the k most probable codes only; 1 always takes the most probable
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw among the most probable codes that make up this share only
+    #[arg(long)]
+    top_p: Option<f64>,
+    /// The same seed draws the same pictures
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Pictures drawn at the same time
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// The folder for the pictures and a grid of them
+    #[arg(long)]
+    out: PathBuf,
+    /// Also write the codes to this file
+    #[arg(long)]
+    codes: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl Sample {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let options = SampleOptions {
+            filter: Filter {
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+            },
+            batch: self.batch,
+            seed: self.seed,
+        };
+        options.check()?;
+        if self.n == 0 {
+            return Err(Error::input("-n is 0; ask for at least one picture"));
+        }
+        let model = models::load(&self.model)?;
+        let (config, gpt) = model.require_prior()?;
+        let requests = self.requests(config)?;
+        let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();
+        names.push("grid.png".into());
+        let paths = output::free_in(&self.out, &names, self.overwrite)?;
+        if let Some(file) = &self.codes {
+            output::free(file, self.overwrite)?;
+        }
+        let bar = progress::bar(common, (self.n * config.codes()) as u64, "codes");
+        let codebook_size = model.tokenizer_config.codebook_size;
+        let codes = sample_codes(gpt, config, codebook_size, &requests, options, |drawn| {
+            bar.set_position(drawn as u64);
+        })?;
+        bar.finish_and_clear();
+        let pictures = decode_pictures(&model, &codes, [config.rows, config.columns], self.batch);
+        for (picture, path) in pictures.iter().zip(&paths) {
+            write_png(path, picture)?;
+        }
+        write_png(&paths[self.n], &grid(&pictures, 8, GRID_PADDING))?;
+        if let Some(file) = &self.codes {
+            let mut set = CodeSet::new(&model, config.rows, config.columns);
+            set.codes = codes.concat();
+            set.classes = requests
+                .iter()
+                .filter_map(|request| request.class.map(|class| class as i64))
+                .collect();
+            set.save(file)?;
+        }
+        let grid = paths[self.n].display().to_string();
+        let json = json!({"out": self.out, "pictures": &paths[..self.n], "grid": grid, "codes": self.codes});
+        output::print(common, json, || {
+            vec![format!("{} pictures, all in {grid}", self.n)]
+        });
+        Ok(())
+    }
+
+    fn requests(&self, config: &PriorConfig) -> Result<Vec<Request>> {
+        let class = |index: usize| -> Result<Option<usize>> {
+            match (&config.condition, &self.class) {
+                (Condition::None(_), None) => Ok(None),
+                (Condition::None(_), Some(_)) => Err(Error::input(
+                    "--class is given, but this prior has no classes",
+                )),
+                (Condition::Class(condition), None) => Ok(Some(index % condition.classes)),
+                (Condition::Class(condition), Some(text)) => condition.find(text).map(Some),
+            }
+        };
+        (0..self.n)
+            .map(|index| {
+                Ok(Request {
+                    class: class(index)?,
+                    known: Vec::new(),
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,103 @@
+//! `smalti weights`: the networks that losses need.
+
+use crate::{Common, output, progress};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use smalti::{Result, weights};
+use std::path::PathBuf;
+
+#[derive(Subcommand)]
+pub enum Weights {
+    /// Bring a network from where it is published into the cache folder
+    ///
+    /// Example: smalti weights fetch lpips-vgg
+    Fetch(Fetch),
+    /// Convert files that you have
+    ///
+    /// Example: smalti weights import vgg16.pth vgg.pth --name lpips-vgg
+    Import(ImportWeights),
+    /// Say which networks there are
+    List,
+}
+
+#[derive(Args)]
+pub struct Fetch {
+    /// lpips-vgg or lpips-alex
+    name: String,
+}
+
+#[derive(Args)]
+pub struct ImportWeights {
+    /// torchvision's network and the lpips heads, a file of the lpips packages, or safetensors
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The network it is [default: found out]
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to write it [default: the cache folder, where trainings look for it]
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+impl Weights {
+    pub fn run(self, common: &Common) -> Result<()> {
+        match self {
+            Self::Fetch(command) => command.run(common),
+            Self::Import(command) => command.run(common),
+            Self::List => list(common),
+        }
+    }
+}
+
+impl Fetch {
+    fn run(self, common: &Common) -> Result<()> {
+        let bar = progress::bar(common, 0, "bytes");
+        let path = weights::fetch::fetch(&self.name, &mut |progress| {
+            bar.set_length(progress.total.unwrap_or(progress.received));
+            bar.set_position(progress.received);
+        })?;
+        bar.finish_and_clear();
+        let path = path.display().to_string();
+        output::print(common, json!({"name": self.name, "file": path}), || {
+            vec![path.clone()]
+        });
+        Ok(())
+    }
+}
+
+impl ImportWeights {
+    fn run(self, common: &Common) -> Result<()> {
+        let files: Vec<_> = self.files.iter().map(PathBuf::as_path).collect();
+        let path = weights::import::install(&files, self.name.as_deref(), self.out.as_deref())?;
+        let path = path.display().to_string();
+        output::print(common, json!({"file": path}), || vec![path.clone()]);
+        Ok(())
+    }
+}
+
+fn list(common: &Common) -> Result<()> {
+    let mut entries = Vec::new();
+    for network in weights::catalogue::NETWORKS {
+        let file = weights::cache::cached(network.name)?;
+        entries.push((network, file.is_file().then_some(file)));
+    }
+    let json = entries
+        .iter()
+        .map(|(network, file)| json!({"name": network.name, "purpose": network.purpose, "license": network.licence, "file": file}))
+        .collect();
+    output::print(common, json, || {
+        entries
+            .iter()
+            .map(|(network, file)| {
+                let state = file
+                    .as_ref()
+                    .map_or("not here yet".into(), |file| file.display().to_string());
+                format!(
+                    "{}  {} ({})  {state}",
+                    network.name, network.purpose, network.licence
+                )
+            })
+            .collect()
+    });
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! The binary `smalti`: parses the command line, calls the library, prints. One file per command under `commands/`.
+
+mod commands;
+mod models;
+mod output;
+mod progress;
+
+use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Learn the pieces of pictures and how they compose: VQGAN tokenizers and transformer priors on your own machine.
+#[derive(Parser)]
+#[command(name = "smalti", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options that every command has.
+#[derive(Args, Clone)]
+pub struct Common {
+    /// Print one JSON document on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress and no notes on standard error
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train both stages on pictures the program draws itself, and show what they learned
+    Demo(commands::demo::Demo),
+    /// Train a tokenizer or a prior
+    #[command(subcommand)]
+    Train(commands::train::Train),
+    /// Send pictures through a tokenizer and back
+    Reconstruct(commands::reconstruct::Reconstruct),
+    /// Turn pictures into a file of codes
+    Encode(commands::encode::Encode),
+    /// Turn a file of codes into pictures
+    Decode(commands::decode::Decode),
+    /// Draw new pictures from a prior
+    Sample(commands::sample::Sample),
+    /// Measure how probable pictures are to a prior
+    Nll(commands::nll::Nll),
+    /// Convert a checkpoint of the authors' code
+    Import(commands::import::Import),
+    /// Say what a model file holds
+    Info(commands::info::Info),
+    /// Fetch or convert the networks that losses need
+    #[command(subcommand)]
+    Weights(commands::weights::Weights),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(threads) = cli.common.threads {
+        // This fails only if the pool exists already, and nothing has run yet.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global();
+    }
+    let common = &cli.common;
+    let result = match cli.command {
+        Command::Demo(command) => command.run(common),
+        Command::Train(command) => command.run(common),
+        Command::Reconstruct(command) => command.run(common),
+        Command::Encode(command) => command.run(common),
+        Command::Decode(command) => command.run(common),
+        Command::Sample(command) => command.run(common),
+        Command::Nll(command) => command.run(common),
+        Command::Import(command) => command.run(common),
+        Command::Info(command) => command.run(common),
+        Command::Weights(command) => command.run(common),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("smalti: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

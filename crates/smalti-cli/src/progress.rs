@@ -1,0 +1,199 @@
+//! What a person sees while something runs, on standard error: plans, notes, one bar with the time left.
+
+use crate::Common;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use smalti::training::{Event, Metrics, Observer};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often a line is printed where there is no terminal to draw a bar on.
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Shows a training on standard error and stops it on Ctrl-C.
+pub struct TrainingView {
+    bar: ProgressBar,
+    quiet: bool,
+    terminal: bool,
+    /// Fields shown behind the bar: metric and short name.
+    shown: &'static [(&'static str, &'static str)],
+    stop: Arc<AtomicBool>,
+    last_line: Option<Instant>,
+}
+
+impl TrainingView {
+    /// The view of a tokenizer's training.
+    pub fn tokenizer(common: &Common) -> Self {
+        Self::new(
+            common,
+            &[
+                ("nll_loss", "rec"),
+                ("p_loss", "lpips"),
+                ("d_weight", "λ"),
+                ("logits_real", "real"),
+                ("logits_fake", "fake"),
+                ("usage_batch", "usage(batch)"),
+                ("usage_65536", "usage(65536)"),
+                ("perplexity_65536", "perplexity(65536)"),
+            ],
+        )
+    }
+
+    /// The view of a prior's training.
+    pub fn prior(common: &Common) -> Self {
+        Self::new(
+            common,
+            &[
+                ("nats_per_code", "nats/code"),
+                ("unigram_entropy", "unigram"),
+            ],
+        )
+    }
+
+    fn new(common: &Common, shown: &'static [(&'static str, &'static str)]) -> Self {
+        let terminal = std::io::stderr().is_terminal() && !common.quiet;
+        let bar = ProgressBar::with_draw_target(None, target(terminal));
+        bar.set_style(style("{wide_bar} {pos}/{len} {msg}"));
+        Self {
+            bar,
+            quiet: common.quiet,
+            terminal,
+            shown,
+            stop: interrupt_flag(),
+            last_line: None,
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.quiet {
+            return;
+        }
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    fn fields(&self, metrics: &Metrics) -> String {
+        let field = |(name, short): &(&str, &str)| {
+            metrics
+                .get(name)
+                .map(|value| format!("{short} {}", number(name, value)))
+        };
+        let fields: Vec<String> = self.shown.iter().filter_map(field).collect();
+        fields.join(" · ")
+    }
+}
+
+impl Observer for TrainingView {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Plan(lines) => lines.iter().for_each(|line| self.line(line)),
+            Event::Note(text) => self.line(&text),
+            Event::Step {
+                step,
+                steps,
+                rate,
+                left,
+                metrics,
+            } => {
+                let text = format!(
+                    "{rate:.1} pictures/s · {} left · {}",
+                    time(left),
+                    self.fields(metrics)
+                );
+                self.bar.set_length(steps.max(step));
+                self.bar.set_position(step);
+                self.bar.set_message(text.clone());
+                let due = self.last_line.is_none_or(|at| at.elapsed() >= PLAIN_EVERY);
+                if !self.terminal && due {
+                    self.line(&format!("step {step}/{steps} · {text}"));
+                    self.last_line = Some(Instant::now());
+                }
+            }
+            Event::Validation { step, metrics } => {
+                let fields: Vec<String> = metrics
+                    .iter()
+                    .map(|(name, value)| format!("{name} {}", number(name, value)))
+                    .collect();
+                self.line(&format!(
+                    "step {step} · validation · {}",
+                    fields.join(" · ")
+                ));
+            }
+            Event::Saved(path) => self.line(&format!("saved {}", path.display())),
+        }
+    }
+
+    fn interrupted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for TrainingView {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar for work of known length, in `unit`s, with the time left.
+pub fn bar(common: &Common, length: u64, unit: &str) -> ProgressBar {
+    let terminal = std::io::stderr().is_terminal() && !common.quiet;
+    let bar = ProgressBar::with_draw_target(Some(length), target(terminal));
+    bar.set_style(style(&format!(
+        "{{wide_bar}} {{pos}}/{{len}} {unit} · {{per_sec}} · {{eta}} left"
+    )));
+    bar
+}
+
+/// A note on standard error.
+pub fn note(common: &Common, text: impl std::fmt::Display) {
+    if !common.quiet {
+        eprintln!("{text}");
+    }
+}
+
+fn target(terminal: bool) -> ProgressDrawTarget {
+    if terminal {
+        ProgressDrawTarget::stderr_with_hz(4)
+    } else {
+        ProgressDrawTarget::hidden()
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// The first Ctrl-C asks the training to save and stop, the second ends the program.
+fn interrupt_flag() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&flag);
+    // Only one handler can be set; a program that trains twice keeps the first.
+    let _ = ctrlc::set_handler(move || {
+        if shared.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nsaving, then stopping; press Ctrl-C again to stop at once");
+    });
+    flag
+}
+
+/// A metric as a person reads it: shares in percent, large numbers without decimals.
+fn number(name: &str, value: f64) -> String {
+    if name.starts_with("usage") {
+        format!("{:.1} %", 100.0 * value)
+    } else if value.abs() >= 100.0 {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+/// Seconds as `2 h 05 m`, `3 m 20 s` or `12 s`.
+pub fn time(seconds: f64) -> String {
+    let seconds = seconds.clamp(0.0, 1e9) as u64;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} m {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} m", seconds / 3600, seconds / 60 % 60),
+    }
+}

@@ -1,0 +1,206 @@
+//! The model file: weights, configuration and provenance in one safetensors file, enough to run it anywhere.
+
+use super::file::{read_tensors, write_tensors};
+use super::parameters::{load_parameters, parameters};
+use super::tensor::{TensorMap, Values};
+use crate::error::{Error, Result};
+use crate::initializer::Initializer;
+use crate::prior::{Gpt, PriorConfig};
+use crate::tokenizer::{Tokenizer, TokenizerConfig};
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The version of the file's layout. Readers refuse newer ones.
+const FORMAT: u64 = 1;
+
+/// Where a model comes from. Everything is optional but honest: nothing is filled in that is not known.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ModelInfo {
+    /// Steps of training of the last stage.
+    pub step: u64,
+    /// The settings it was trained with.
+    pub recipe: serde_json::Value,
+    /// The training data: path, pictures, classes.
+    pub data: serde_json::Value,
+    pub license: String,
+    /// The file it was converted from, if any.
+    pub source: String,
+}
+
+/// A model: a tokenizer, alone or with a prior over its codes.
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub tokenizer_config: TokenizerConfig,
+    pub tokenizer: Tokenizer,
+    pub prior: Option<(PriorConfig, Gpt)>,
+    pub info: ModelInfo,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Config {
+    tokenizer: TokenizerConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prior: Option<PriorConfig>,
+}
+
+impl Model {
+    /// Writes the model atomically.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = self.tokenizer_tensors();
+        if let Some((_, gpt)) = &self.prior {
+            tensors.extend(parameters(gpt, "transformer.", Gpt::key));
+        }
+        let config = Config {
+            tokenizer: self.tokenizer_config.clone(),
+            prior: self.prior.as_ref().map(|(config, _)| config.clone()),
+        };
+        let json = |value: serde_json::Result<String>| {
+            value.map_err(|error| {
+                Error::file(path, format!("its metadata cannot be written: {error}"))
+            })
+        };
+        let metadata = BTreeMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            ("config".to_string(), json(serde_json::to_string(&config))?),
+            ("info".to_string(), json(serde_json::to_string(&self.info))?),
+        ]);
+        write_tensors(path, &tensors, &metadata)
+    }
+
+    /// Reads a model file onto a device.
+    ///
+    /// # Errors
+    /// A file of another kind, a configuration that cannot be built, or tensors that do not fit it.
+    pub fn load(path: &Path, device: &Device) -> Result<Self> {
+        let (tensors, metadata) = read_tensors(path)?;
+        let Some(config) = metadata.get("config") else {
+            return Err(Error::file(
+                path,
+                "this is not a smalti model; if it is somebody else's, convert it with `smalti import`",
+            ));
+        };
+        check_format(path, metadata.get("format"))?;
+        let broken = |error: serde_json::Error| {
+            Error::file(path, format!("its configuration cannot be read: {error}"))
+        };
+        let config: Config = serde_json::from_str(config).map_err(broken)?;
+        let info = match metadata.get("info") {
+            Some(info) => serde_json::from_str(info).map_err(broken)?,
+            None => ModelInfo::default(),
+        };
+        Self::from_tensors(config.tokenizer, config.prior, &tensors, device)
+            .map(|model| Self { info, ..model })
+            .map_err(|error| Error::file(path, error.to_string()))
+    }
+
+    /// Builds a model from tensors under our keys: `tokenizer.…`, `transformer.…`.
+    pub fn from_tensors(
+        tokenizer_config: TokenizerConfig,
+        prior_config: Option<PriorConfig>,
+        tensors: &TensorMap,
+        device: &Device,
+    ) -> Result<Self> {
+        tokenizer_config.check()?;
+        // A configuration from a stranger may ask for a network far larger than its file: compare before building.
+        let stored = stored_values(tensors);
+        let within = |asked: usize| asked <= stored.saturating_mul(2).saturating_add(1 << 16);
+        if !within(
+            tokenizer_config
+                .channels
+                .saturating_mul(tokenizer_config.channels),
+        ) || !within(
+            tokenizer_config
+                .codebook_size
+                .saturating_mul(tokenizer_config.embed_dim),
+        ) {
+            return Err(Error::input(
+                "the configuration asks for a larger network than the file holds",
+            ));
+        }
+        let mut init = Initializer::zeros(device);
+        let tokenizer = Tokenizer::new(&mut init, &tokenizer_config);
+        let tokenizer = load_parameters(tokenizer, tensors, "tokenizer.", str::to_string)?;
+        let prior = match prior_config {
+            Some(config) => {
+                config.check()?;
+                if !within(
+                    config
+                        .layers
+                        .saturating_mul(config.width)
+                        .saturating_mul(config.width),
+                ) || !within(config.vocabulary_size.saturating_mul(config.width))
+                    || !within(config.block_size.saturating_mul(config.width))
+                {
+                    return Err(Error::input(
+                        "the configuration asks for a larger network than the file holds",
+                    ));
+                }
+                let gpt = load_parameters(
+                    Gpt::new(&mut init, &config),
+                    tensors,
+                    "transformer.",
+                    Gpt::key,
+                )?;
+                Some((config, gpt))
+            }
+            None => None,
+        };
+        Ok(Self {
+            tokenizer_config,
+            tokenizer,
+            prior,
+            info: ModelInfo::default(),
+        })
+    }
+
+    /// The prior, or an error that says that this model has none.
+    pub fn require_prior(&self) -> Result<(&PriorConfig, &Gpt)> {
+        match &self.prior {
+            Some((config, gpt)) => Ok((config, gpt)),
+            None => Err(Error::input(
+                "this model is a tokenizer without a prior: train one with `smalti train prior --tokenizer …`",
+            )),
+        }
+    }
+
+    /// SHA-256 of the tokenizer's weights, in hexadecimal. Codes are only good with the tokenizer that made them.
+    pub fn tokenizer_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (key, tensor) in self.tokenizer_tensors() {
+            hash.update(key.as_bytes());
+            if let Values::F32(values) = &tensor.values {
+                for value in values {
+                    hash.update(value.to_le_bytes());
+                }
+            }
+        }
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    fn tokenizer_tensors(&self) -> TensorMap {
+        parameters(&self.tokenizer, "tokenizer.", str::to_string)
+    }
+}
+
+fn stored_values(tensors: &TensorMap) -> usize {
+    let count = |shape: &Vec<usize>| shape.iter().product::<usize>();
+    tensors.values().map(|tensor| count(&tensor.shape)).sum()
+}
+
+fn check_format(path: &Path, format: Option<&String>) -> Result<()> {
+    match format.and_then(|text| text.parse::<u64>().ok()) {
+        Some(format) if format <= FORMAT => Ok(()),
+        Some(format) => Err(Error::file(
+            path,
+            format!("written in format {format}; this version reads up to {FORMAT}: update smalti"),
+        )),
+        None => Err(Error::file(path, "its format version is missing")),
+    }
+}

@@ -1,0 +1,392 @@
+//! From a picture of any size to the square a network is trained on: scaled until its shortest side fits, cropped, and
+//! perhaps mirrored.
+
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use image::{RgbImage, imageops};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+use super::decode::MAX_SIDE;
+use crate::error::{Error, Result};
+
+/// How pictures become squares of `size` × `size` pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub struct Transform {
+    /// The side of the square, in pixels.
+    pub size: usize,
+    /// How the picture is scaled before it is cropped.
+    pub resize: Resize,
+    /// Where the square is taken from.
+    pub crop: Crop,
+    /// Whether every second square, by chance, is mirrored left to right.
+    pub flip: bool,
+    /// How pixels are interpolated when scaling.
+    pub filter: Filter,
+}
+
+/// How a picture is scaled before it is cropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resize {
+    /// Up or down, in proportion, until the shortest side has this many pixels.
+    Shortest(usize),
+    /// Not at all.
+    None,
+}
+
+/// Where a square is taken from a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crop {
+    /// Anywhere, each place being equally likely.
+    Random,
+    /// The middle.
+    Center,
+}
+
+/// How pixels are interpolated. When scaling down, all but `Nearest` average over what a new pixel covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// Three lobes of a windowed sinc: the sharpest.
+    Lanczos,
+    /// Cubic (Catmull-Rom).
+    Bicubic,
+    /// Linear: the smoothest.
+    Bilinear,
+    /// The nearest pixel, without averaging.
+    Nearest,
+}
+
+impl Filter {
+    fn algorithm(self) -> ResizeAlg {
+        match self {
+            Self::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Self::Nearest => ResizeAlg::Nearest,
+        }
+    }
+}
+
+impl Transform {
+    /// Whether the settings make sense together.
+    ///
+    /// # Errors
+    /// When the size is 0 or above 32768, or pictures would be scaled to less than the size.
+    pub fn check(&self) -> Result<()> {
+        let limit = MAX_SIDE as usize;
+        if self.size == 0 || self.size > limit {
+            return Err(Error::input(format!(
+                "pictures of size {} cannot be made; the size is from 1 to {limit}",
+                self.size
+            )));
+        }
+        match self.resize {
+            Resize::Shortest(side) if side < self.size => Err(Error::input(format!(
+                "pictures scaled to a shortest side of {side} cannot be cropped to {size}×{size}; scale to {size} or more",
+                size = self.size
+            ))),
+            Resize::Shortest(side) if side > limit => Err(Error::input(format!(
+                "pictures cannot be scaled to a shortest side of {side}; at most {limit}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// A square for training, `[size, size, 3]` bytes: scaled, cropped and perhaps mirrored with draws from `rng`.
+    ///
+    /// # Errors
+    /// When the picture is smaller than the square and is not scaled, is too long and thin to be scaled, or
+    /// [`Transform::check`] fails.
+    pub fn apply(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<Vec<u8>> {
+        let resized = self.resized(image)?;
+        self.cut(resized.as_ref().unwrap_or(image), rng)
+    }
+
+    /// The square for validation, `[size, size, 3]` bytes: scaled, the middle, never mirrored.
+    ///
+    /// # Errors
+    /// As for [`Transform::apply`].
+    pub fn center(&self, image: &RgbImage) -> Result<Vec<u8>> {
+        let resized = self.resized(image)?;
+        self.cut_center(resized.as_ref().unwrap_or(image))
+    }
+
+    /// The scaled picture, or `None` if it stays as it is.
+    pub(super) fn resized(&self, image: &RgbImage) -> Result<Option<RgbImage>> {
+        self.check()?;
+        let Resize::Shortest(side) = self.resize else {
+            return Ok(None);
+        };
+        let (width, height) = image.dimensions();
+        let (side, shortest) = (side as u64, u64::from(width.min(height)));
+        if shortest == side {
+            return Ok(None);
+        }
+        if shortest == 0 {
+            return Err(Error::input("it has no pixels"));
+        }
+        let scaled = |length: u32| (u64::from(length) * side + shortest / 2) / shortest;
+        let (new_width, new_height) = (scaled(width), scaled(height));
+        if new_width.max(new_height) > u64::from(MAX_SIDE) {
+            return Err(Error::input(format!(
+                "{width}×{height} is too long and thin to be scaled to a shortest side of {side}"
+            )));
+        }
+        let mut result = RgbImage::new(new_width as u32, new_height as u32);
+        let options = ResizeOptions::new().resize_alg(self.filter.algorithm());
+        Resizer::new()
+            .resize(image, &mut result, &options)
+            .map_err(|error| Error::input(format!("it cannot be scaled: {error}")))?;
+        Ok(Some(result))
+    }
+
+    /// The square from a picture that [`Transform::resized`] has scaled.
+    pub(super) fn cut(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<Vec<u8>> {
+        if self.crop == Crop::Center && !self.flip {
+            return self.cut_center(image);
+        }
+        let (spare_x, spare_y) = self.spare(image)?;
+        let (x, y) = match self.crop {
+            Crop::Random => (rng.random_range(0..=spare_x), rng.random_range(0..=spare_y)),
+            Crop::Center => (spare_x / 2, spare_y / 2),
+        };
+        let mirrored = self.flip && rng.random_bool(0.5);
+        Ok(copy_square(image, x, y, self.size, mirrored))
+    }
+
+    fn cut_center(&self, image: &RgbImage) -> Result<Vec<u8>> {
+        let (spare_x, spare_y) = self.spare(image)?;
+        Ok(copy_square(
+            image,
+            spare_x / 2,
+            spare_y / 2,
+            self.size,
+            false,
+        ))
+    }
+
+    /// How many pixels wider and higher than the square the picture is.
+    fn spare(&self, image: &RgbImage) -> Result<(u32, u32)> {
+        let (width, height) = image.dimensions();
+        let size = self.size as u32;
+        match (width.checked_sub(size), height.checked_sub(size)) {
+            (Some(spare_x), Some(spare_y)) => Ok((spare_x, spare_y)),
+            _ => Err(Error::input(format!(
+                "{width}×{height} is smaller than the {size}×{size} to be cropped from it, and scaling is switched off"
+            ))),
+        }
+    }
+}
+
+/// The square with its upper left corner at (`x`, `y`), which must lie inside the picture.
+fn copy_square(image: &RgbImage, x: u32, y: u32, size: usize, mirrored: bool) -> Vec<u8> {
+    let (x, y, width) = (x as usize, y as usize, image.width() as usize);
+    let mut square = Vec::with_capacity(size * size * 3);
+    for row in y..y + size {
+        let start = (row * width + x) * 3;
+        let line = &image.as_raw()[start..start + size * 3];
+        if mirrored {
+            for pixel in line.chunks_exact(3).rev() {
+                square.extend_from_slice(pixel);
+            }
+        } else {
+            square.extend_from_slice(line);
+        }
+    }
+    square
+}
+
+/// The middle of a picture, its sides cut down to multiples of `multiple` pixels: what a network that divides its input
+/// by that much can take whole.
+///
+/// # Errors
+/// When `multiple` is 0 or a side is shorter than it.
+pub fn crop_to_multiple(image: &RgbImage, multiple: u32) -> Result<RgbImage> {
+    let (width, height) = image.dimensions();
+    if multiple == 0 {
+        return Err(Error::input(
+            "a picture cannot be cropped to a multiple of 0 pixels",
+        ));
+    }
+    if width < multiple || height < multiple {
+        return Err(Error::input(format!(
+            "{width}×{height} is smaller than the least size, {multiple}×{multiple}"
+        )));
+    }
+    let (spare_x, spare_y) = (width % multiple, height % multiple);
+    let middle = imageops::crop_imm(
+        image,
+        spare_x / 2,
+        spare_y / 2,
+        width - spare_x,
+        height - spare_y,
+    );
+    Ok(middle.to_image())
+}
+
+#[cfg(test)]
+mod tests {
+    use image::Rgb;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    const TRANSFORM: Transform = Transform {
+        size: 16,
+        resize: Resize::Shortest(20),
+        crop: Crop::Random,
+        flip: true,
+        filter: Filter::Bicubic,
+    };
+
+    /// Red counts the columns and green the rows.
+    fn ramp(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, 0]))
+    }
+
+    fn generator(seed: u64) -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(seed)
+    }
+
+    #[test]
+    fn squares_have_the_asked_size() {
+        for (width, height) in [(20, 20), (5, 9), (300, 40), (16, 200)] {
+            for filter in [
+                Filter::Lanczos,
+                Filter::Bicubic,
+                Filter::Bilinear,
+                Filter::Nearest,
+            ] {
+                let transform = Transform {
+                    filter,
+                    ..TRANSFORM
+                };
+                let image = ramp(width, height);
+                let square = transform.apply(&image, &mut generator(1)).unwrap();
+                assert_eq!(square.len(), 16 * 16 * 3);
+                assert_eq!(transform.center(&image).unwrap().len(), 16 * 16 * 3);
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_keeps_the_proportions() {
+        let sides = |width, height| {
+            let resized = TRANSFORM.resized(&ramp(width, height)).unwrap();
+            resized.map(|image| image.dimensions())
+        };
+        assert_eq!(sides(40, 80), Some((20, 40)));
+        assert_eq!(sides(30, 10), Some((60, 20)));
+        assert_eq!(sides(33, 40), Some((20, 24)));
+        assert_eq!(sides(20, 99), None);
+    }
+
+    #[test]
+    fn scaling_down_averages() {
+        let checkerboard = RgbImage::from_fn(128, 128, |x, y| Rgb([((x + y) % 2) as u8 * 255; 3]));
+        for filter in [Filter::Lanczos, Filter::Bicubic, Filter::Bilinear] {
+            let transform = Transform {
+                size: 32,
+                resize: Resize::Shortest(32),
+                filter,
+                ..TRANSFORM
+            };
+            let square = transform.center(&checkerboard).unwrap();
+            assert!(
+                square.iter().all(|level| (118..=138).contains(level)),
+                "{filter:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn crops_move_and_mirror_by_chance() {
+        let unscaled = Transform {
+            resize: Resize::None,
+            ..TRANSFORM
+        };
+        let image = ramp(30, 24);
+        let squares: Vec<Vec<u8>> = (0..200)
+            .map(|seed| unscaled.apply(&image, &mut generator(seed)).unwrap())
+            .collect();
+        let mirrored = squares.iter().filter(|square| square[0] > square[3]);
+        assert!((60..140).contains(&mirrored.count()));
+        for square in &squares {
+            let left = square[0].min(square[45]);
+            assert_eq!(square[0].abs_diff(square[45]), 15);
+            assert!(left <= 14 && square[1] <= 8);
+        }
+        assert!(squares.iter().any(|square| square[0].min(square[45]) == 0));
+        assert!(squares.iter().any(|square| square[0].min(square[45]) == 14));
+        assert!(squares.iter().any(|square| square[1] == 8));
+    }
+
+    #[test]
+    fn the_middle_is_always_the_same() {
+        let transform = Transform {
+            resize: Resize::None,
+            crop: Crop::Center,
+            flip: false,
+            ..TRANSFORM
+        };
+        let image = ramp(30, 24);
+        let square = transform.center(&image).unwrap();
+        assert_eq!(square[..3], [7, 4, 0]);
+        assert_eq!(transform.apply(&image, &mut generator(5)).unwrap(), square);
+    }
+
+    #[test]
+    fn pictures_too_small_or_too_thin_are_errors() {
+        let unscaled = Transform {
+            resize: Resize::None,
+            ..TRANSFORM
+        };
+        let small = unscaled.center(&ramp(30, 10)).unwrap_err().to_string();
+        assert!(small.contains("30×10") && small.contains("16×16"));
+        let thin = TRANSFORM.center(&RgbImage::new(30_000, 2)).unwrap_err();
+        assert!(thin.to_string().contains("too long and thin"));
+        assert!(TRANSFORM.center(&RgbImage::new(0, 0)).is_err());
+    }
+
+    #[test]
+    fn settings_are_checked() {
+        assert!(TRANSFORM.check().is_ok());
+        for (size, resize) in [
+            (0, Resize::None),
+            (16, Resize::Shortest(15)),
+            (16, Resize::Shortest(usize::MAX)),
+            (usize::MAX, Resize::None),
+        ] {
+            let transform = Transform {
+                size,
+                resize,
+                ..TRANSFORM
+            };
+            assert!(transform.check().is_err());
+            assert!(transform.center(&ramp(20, 20)).is_err());
+        }
+    }
+
+    #[test]
+    fn settings_survive_serialization() {
+        let text = serde_json::to_string(&TRANSFORM).unwrap();
+        assert_eq!(
+            text,
+            r#"{"size":16,"resize":{"shortest":20},"crop":"random","flip":true,"filter":"bicubic"}"#
+        );
+        assert_eq!(serde_json::from_str::<Transform>(&text).unwrap(), TRANSFORM);
+    }
+
+    #[test]
+    fn sides_are_cut_to_multiples() {
+        let cropped = crop_to_multiple(&ramp(37, 32), 16).unwrap();
+        assert_eq!(cropped.dimensions(), (32, 32));
+        assert_eq!(cropped.get_pixel(0, 0).0, [2, 0, 0]);
+        assert!(crop_to_multiple(&ramp(37, 15), 16).is_err());
+        assert!(crop_to_multiple(&ramp(37, 15), 0).is_err());
+    }
+}

@@ -1,0 +1,23 @@
+//! smalti: "Taming Transformers for High-Resolution Image Synthesis" (Esser, Rombach, Ommer, CVPR 2021) in Rust.
+//!
+//! Stage 1, the [`tokenizer`], is a VQGAN: it turns pictures into grids of codes and back. Stage 2, the [`prior`], is a
+//! transformer that learns how codes compose; [`sample`] draws new pictures from it. [`data`] brings pictures in,
+//! [`checkpoint`] reads and writes models, [`training`] holds what both stages share, and [`ops`] the operations that the
+//! networks are written in.
+
+pub mod checkpoint;
+pub mod data;
+pub mod error;
+pub mod initializer;
+pub mod layers;
+pub mod ops;
+pub mod prior;
+pub mod sample;
+pub mod tokenizer;
+pub mod training;
+pub mod weights;
+
+/// burn's types that appear in this library's interface.
+pub use burn::module::Module;
+pub use burn::tensor::{Device, Tensor};
+pub use error::{Error, Result};

@@ -1,0 +1,38 @@
+//! The operations the networks are written in, channels last: pictures are `[batch, height, width, channels]`.
+//!
+//! Every operation is composed of burn operations, which run on any device and under autodiff, and are the truth the
+//! tests compare with. Where it pays, the CPU has a version that calls `smalti-kernels` with a hand-written backward;
+//! [`on_cpu`] decides between the two. No network calls burn's convolutions, norms or attention directly.
+
+mod activation;
+mod attention;
+mod conv2d;
+mod cross_entropy;
+mod extension;
+mod group_norm;
+mod kernels;
+mod layer_norm;
+mod linear;
+mod nearest_code;
+mod optimize;
+mod resample;
+
+pub use activation::{gelu, leaky_relu, relu, silu};
+pub use attention::{Attention, attention, attention_with_dropout};
+pub use conv2d::{Convolution, Padding, conv2d, conv2d_weight_gradient};
+pub use cross_entropy::cross_entropy;
+pub use group_norm::{GroupNormalization, group_norm};
+pub use layer_norm::layer_norm;
+pub use linear::{embedding, linear};
+pub use nearest_code::nearest_code;
+pub use optimize::{AdamStep, adam_step};
+pub use resample::{max_pool, upsample_nearest};
+
+use burn::backend::DispatchDevice;
+use burn::tensor::{DType, Tensor};
+
+/// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32.
+fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let device = tensor.device().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32
+}

@@ -1,0 +1,180 @@
+//! Codes of many pictures, computed once and kept in a file.
+
+use crate::checkpoint::{HostTensor, Model, TensorMap, read_tensors, write_tensors};
+use crate::data;
+use crate::error::{Error, Result};
+use crate::tokenizer::train::host_codes;
+use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The codes of pictures of one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeSet {
+    /// `[n, rows, columns]`, row-major.
+    pub codes: Vec<i64>,
+    pub rows: usize,
+    pub columns: usize,
+    /// One class per picture, or empty.
+    pub classes: Vec<i64>,
+    /// Of the tokenizer that made them.
+    pub tokenizer_hash: String,
+    pub factor: usize,
+    pub codebook_size: usize,
+}
+
+impl CodeSet {
+    /// How many pictures.
+    pub fn len(&self) -> usize {
+        self.codes.len() / (self.rows * self.columns).max(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.codes.is_empty()
+    }
+
+    /// The codes of one picture in reading order.
+    pub fn picture(&self, index: usize) -> &[i64] {
+        let size = self.rows * self.columns;
+        &self.codes[index * size..(index + 1) * size]
+    }
+
+    /// The class of one picture.
+    pub fn class(&self, index: usize) -> Option<usize> {
+        self.classes
+            .get(index)
+            .and_then(|&class| usize::try_from(class).ok())
+    }
+
+    /// An empty set for codes of `model`.
+    pub fn new(model: &Model, rows: usize, columns: usize) -> Self {
+        Self {
+            codes: Vec::new(),
+            rows,
+            columns,
+            classes: Vec::new(),
+            tokenizer_hash: model.tokenizer_hash(),
+            factor: model.tokenizer_config.factor(),
+            codebook_size: model.tokenizer_config.codebook_size,
+        }
+    }
+
+    /// Tokenises square pictures (bytes, `size` × `size` × 3) in batches; `progress` hears how many are done.
+    pub fn encode(
+        model: &Model,
+        pictures: &[Vec<u8>],
+        size: usize,
+        device: &Device,
+        mut progress: impl FnMut(usize),
+    ) -> Self {
+        let side = size / model.tokenizer_config.factor();
+        let mut set = Self::new(model, side, side);
+        for chunk in pictures.chunks(32) {
+            let values: Vec<f32> = chunk
+                .iter()
+                .flat_map(|picture| data::bytes_to_floats(picture))
+                .collect();
+            let shape = Shape::from([chunk.len(), size, size, 3]);
+            let pixels = Tensor::from_data(TensorData::new(values, shape), device);
+            set.codes
+                .extend(host_codes(model.tokenizer.encode(pixels).codes));
+            progress(set.len());
+        }
+        set
+    }
+
+    /// Writes the codes: `codes` `[n, rows, columns]`, `classes` `[n]` if there are any.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let shape = [self.len(), self.rows, self.columns];
+        let mut tensors = TensorMap::new();
+        tensors.insert("codes".into(), HostTensor::i64(shape, self.codes.clone()));
+        if !self.classes.is_empty() {
+            tensors.insert(
+                "classes".into(),
+                HostTensor::i64([self.classes.len()], self.classes.clone()),
+            );
+        }
+        let metadata = BTreeMap::from([
+            ("tokenizer".to_string(), self.tokenizer_hash.clone()),
+            ("f".to_string(), self.factor.to_string()),
+            ("codebook_size".to_string(), self.codebook_size.to_string()),
+        ]);
+        write_tensors(path, &tensors, &metadata)
+    }
+
+    /// Reads a file of codes.
+    ///
+    /// # Errors
+    /// A file without codes, or with codes outside the codebook it names.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (tensors, metadata) = read_tensors(path)?;
+        let broken = |message: &str| Error::file(path, message);
+        let codes = tensors
+            .get("codes")
+            .ok_or_else(|| broken("there is no tensor `codes` in it"))?;
+        let ([_, rows, columns], Some(values)) = (three(&codes.shape), codes.as_i64()) else {
+            return Err(broken(
+                "`codes` must be whole numbers of shape [pictures, rows, columns]",
+            ));
+        };
+        let number = |key: &str| {
+            metadata
+                .get(key)
+                .and_then(|text| text.parse::<usize>().ok())
+        };
+        let codebook_size = number("codebook_size").unwrap_or(usize::MAX);
+        if let Some(code) = values
+            .iter()
+            .find(|&&code| code < 0 || code as u64 >= codebook_size as u64)
+        {
+            return Err(broken(&format!(
+                "code {code} lies outside the codebook of {codebook_size}"
+            )));
+        }
+        let classes = tensors
+            .get("classes")
+            .and_then(HostTensor::as_i64)
+            .unwrap_or_default();
+        let set = Self {
+            codes: values.to_vec(),
+            rows,
+            columns,
+            classes: classes.to_vec(),
+            tokenizer_hash: metadata.get("tokenizer").cloned().unwrap_or_default(),
+            factor: number("f").unwrap_or(0),
+            codebook_size,
+        };
+        if !set.classes.is_empty() && set.classes.len() != set.len() {
+            return Err(broken("`classes` is not as long as `codes`"));
+        }
+        Ok(set)
+    }
+
+    /// Refuses codes of another tokenizer.
+    pub fn check_tokenizer(&self, model: &Model, path: &Path) -> Result<()> {
+        let codebook = model.tokenizer_config.codebook_size;
+        if let Some(code) = self.codes.iter().find(|&&code| code as usize >= codebook) {
+            return Err(Error::file(
+                path,
+                format!("code {code} lies outside this model's codebook of {codebook}"),
+            ));
+        }
+        if self.tokenizer_hash.is_empty() || self.tokenizer_hash == model.tokenizer_hash() {
+            return Ok(());
+        }
+        Err(Error::file(
+            path,
+            "these codes were made by another tokenizer than this model's",
+        ))
+    }
+}
+
+fn three(shape: &[usize]) -> [usize; 3] {
+    shape.try_into().unwrap_or([0; 3])
+}
+
+/// Rows of tokens as a tensor `[rows, tokens]`.
+pub(crate) fn token_tensor(rows: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
+    let shape = Shape::from([rows.len(), rows.first().map_or(0, Vec::len)]);
+    Tensor::from_data(TensorData::new(rows.concat(), shape), device)
+}

@@ -1,0 +1,66 @@
+//! What a prior is conditioned on, as tokens that stand before the codes. One file each, all behind [`Condition`].
+
+mod class;
+mod none;
+
+pub use class::ClassCondition;
+pub use none::StartToken;
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Any of the conditions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Condition {
+    None(StartToken),
+    Class(ClassCondition),
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self::None(StartToken::default())
+    }
+}
+
+impl Condition {
+    /// How many tokens it puts before the codes.
+    pub fn length(&self) -> usize {
+        match self {
+            Self::None(_) | Self::Class(_) => 1,
+        }
+    }
+
+    /// Its name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::None(_) => "none",
+            Self::Class(_) => "class",
+        }
+    }
+
+    /// The tokens for a picture of `class`, which an unconditional prior ignores.
+    ///
+    /// # Errors
+    /// A class-conditional prior without a class, or with one it does not have.
+    pub fn tokens(&self, class: Option<usize>) -> Result<Vec<i64>> {
+        match self {
+            Self::None(start) => Ok(start.tokens()),
+            Self::Class(condition) => match class {
+                Some(class) => condition.tokens(class),
+                None => Err(Error::input(format!(
+                    "this prior is conditioned on a class: give --class ({})",
+                    condition.describe()
+                ))),
+            },
+        }
+    }
+
+    /// Whether its tokens fit into the vocabulary they share with the codes.
+    pub fn check(&self, vocabulary: usize) -> Result<()> {
+        match self {
+            Self::None(start) => start.check(vocabulary),
+            Self::Class(condition) => condition.check(vocabulary),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The transformer of stage 2: a GPT over condition tokens and codes (paper section 3.2; taming/modules/transformer/mingpt.py).
+
+use super::config::PriorConfig;
+use crate::initializer::Initializer;
+use crate::layers::{Embedding, LayerNorm, Linear};
+use crate::ops::{self, Attention};
+use burn::module::{Module, Param};
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::{Int, Tensor};
+
+/// A causal transformer with learned positions. Field paths are the authors' keys, but for the MLP ([`Gpt::key`]).
+#[derive(Module, Debug)]
+pub struct Gpt {
+    pub tok_emb: Embedding,
+    /// `[1, block_size, width]`, zero at the start.
+    pub pos_emb: Param<Tensor<3>>,
+    pub blocks: Vec<Block>,
+    pub ln_f: LayerNorm,
+    pub head: Linear,
+    drop: Dropout,
+}
+
+/// Pre-norm attention and MLP, each with a residual connection.
+#[derive(Module, Debug)]
+pub struct Block {
+    pub ln1: LayerNorm,
+    pub ln2: LayerNorm,
+    pub attn: SelfAttention,
+    pub mlp: Mlp,
+    drop: Dropout,
+}
+
+/// Causal multi-head self-attention.
+#[derive(Module, Debug)]
+pub struct SelfAttention {
+    pub key: Linear,
+    pub query: Linear,
+    pub value: Linear,
+    pub proj: Linear,
+    #[module(skip)]
+    heads: usize,
+    #[module(skip)]
+    mask: Attention,
+    drop: Dropout,
+}
+
+/// A hidden layer four times as wide, GELU.
+#[derive(Module, Debug)]
+pub struct Mlp {
+    pub fc: Linear,
+    pub proj: Linear,
+}
+
+/// Keys and values of one block for the positions seen so far, each `[b, capacity, heads, d]`.
+#[derive(Debug, Clone)]
+pub struct BlockCache {
+    keys: Tensor<4>,
+    values: Tensor<4>,
+}
+
+/// What a transformer remembers of the tokens it has read, so that each further token costs one position.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    blocks: Vec<BlockCache>,
+    length: usize,
+}
+
+impl Gpt {
+    /// A new network; `config` must have passed [`PriorConfig::check`].
+    pub fn new(init: &mut Initializer, config: &PriorConfig) -> Self {
+        Self {
+            tok_emb: Embedding::new(init, [config.vocabulary_size, config.width]),
+            pos_emb: init.constant([1, config.block_size, config.width], 0.0),
+            blocks: (0..config.layers)
+                .map(|_| Block::new(init, config))
+                .collect(),
+            ln_f: LayerNorm::new(init, config.width),
+            head: Linear::new(init, [config.width, config.vocabulary_size], false),
+            drop: DropoutConfig::new(config.embedding_dropout).init(),
+        }
+    }
+
+    /// Logits `[b, t, vocabulary]` for the token after each of `tokens` `[b, t]`.
+    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        let mut hidden = self.drop.forward(self.embed(tokens, 0));
+        for block in &self.blocks {
+            hidden = block.forward(hidden);
+        }
+        self.head.forward(self.ln_f.forward(hidden))
+    }
+
+    /// An empty cache for sequences of up to `capacity` tokens.
+    pub fn cache(&self, batch: usize, capacity: usize) -> KvCache {
+        let device = self.pos_emb.val().device();
+        let block = |block: &Block| {
+            let (heads, width) = (block.attn.heads, block.attn.key.weight.dims()[0]);
+            let empty = || Tensor::zeros([batch, capacity, heads, width / heads], &device);
+            BlockCache {
+                keys: empty(),
+                values: empty(),
+            }
+        };
+        KvCache {
+            blocks: self.blocks.iter().map(block).collect(),
+            length: 0,
+        }
+    }
+
+    /// Reads `tokens` `[b, t]` that follow what `cache` holds, and returns the logits after the last of them,
+    /// `[b, vocabulary]`. Same numbers as [`Gpt::forward`] on the whole sequence; no dropout.
+    pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, count] = tokens.dims();
+        let mut hidden = self.embed(tokens, cache.length);
+        for (block, memory) in self.blocks.iter().zip(&mut cache.blocks) {
+            hidden = block.forward_cached(hidden, memory, cache.length);
+        }
+        cache.length += count;
+        let width = hidden.dims()[2];
+        let last = hidden.slice([0..batch, count - 1..count, 0..width]);
+        let logits = self.head.forward(self.ln_f.forward(last));
+        let vocabulary = logits.dims()[2];
+        logits.reshape([batch, vocabulary])
+    }
+
+    /// The authors' key of a parameter path: their MLP is a list of which the second entry is the activation.
+    pub fn key(path: &str) -> String {
+        path.replace(".mlp.fc.", ".mlp.0.")
+            .replace(".mlp.proj.", ".mlp.2.")
+    }
+
+    /// Whether AdamW decays a parameter: weights of linear layers only, neither biases nor norms nor embeddings.
+    pub fn decays(path: &str) -> bool {
+        path.ends_with(".weight") && !path.contains("ln") && !path.starts_with("tok_emb")
+    }
+
+    fn embed(&self, tokens: Tensor<2, Int>, first: usize) -> Tensor<3> {
+        let [_, count] = tokens.dims();
+        let positions = self.pos_emb.val();
+        let width = positions.dims()[2];
+        self.tok_emb.forward(tokens) + positions.slice([0..1, first..first + count, 0..width])
+    }
+}
+
+impl Block {
+    fn new(init: &mut Initializer, config: &PriorConfig) -> Self {
+        let width = config.width;
+        Self {
+            ln1: LayerNorm::new(init, width),
+            ln2: LayerNorm::new(init, width),
+            attn: SelfAttention::new(init, config),
+            mlp: Mlp {
+                fc: Linear::new(init, [width, 4 * width], true),
+                proj: Linear::new(init, [4 * width, width], true),
+            },
+            drop: DropoutConfig::new(config.residual_dropout).init(),
+        }
+    }
+
+    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+        let attended = self.attn.forward(self.ln1.forward(input.clone()));
+        let hidden = input + self.drop.forward(attended);
+        let mixed = self.mlp.forward(self.ln2.forward(hidden.clone()));
+        hidden + self.drop.forward(mixed)
+    }
+
+    fn forward_cached(&self, input: Tensor<3>, cache: &mut BlockCache, length: usize) -> Tensor<3> {
+        let attended = self
+            .attn
+            .forward_cached(self.ln1.forward(input.clone()), cache, length);
+        let hidden = input + attended;
+        let mixed = self.mlp.forward(self.ln2.forward(hidden.clone()));
+        hidden + mixed
+    }
+}
+
+impl Mlp {
+    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+        self.proj.forward(ops::gelu(self.fc.forward(input)))
+    }
+}
+
+impl SelfAttention {
+    fn new(init: &mut Initializer, config: &PriorConfig) -> Self {
+        let shape = [config.width; 2];
+        Self {
+            key: Linear::new(init, shape, true),
+            query: Linear::new(init, shape, true),
+            value: Linear::new(init, shape, true),
+            proj: Linear::new(init, shape, true),
+            heads: config.heads,
+            mask: Attention {
+                causal: true,
+                unmasked_prefix: config.unmasked_prefix,
+            },
+            drop: DropoutConfig::new(config.attention_dropout).init(),
+        }
+    }
+
+    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+        let query = self.split(self.query.forward(input.clone()));
+        let key = self.split(self.key.forward(input.clone()));
+        let value = self.split(self.value.forward(input));
+        let attended = ops::attention_with_dropout(query, key, value, self.mask, &self.drop);
+        self.proj.forward(self.join(attended))
+    }
+
+    fn forward_cached(&self, input: Tensor<3>, cache: &mut BlockCache, length: usize) -> Tensor<3> {
+        let [batch, count, width] = input.dims();
+        let query = self.split(self.query.forward(input.clone()));
+        let key = self.split(self.key.forward(input.clone()));
+        let value = self.split(self.value.forward(input));
+        let (heads, end) = (self.heads, length + count);
+        let depth = width / heads;
+        let place = [0..batch, length..end, 0..heads, 0..depth];
+        let seen = [0..batch, 0..end, 0..heads, 0..depth];
+        // Taking the tensor out lets burn write into it in place.
+        cache
+            .keys
+            .inplace(|keys| keys.slice_assign(place.clone(), key));
+        cache
+            .values
+            .inplace(|values| values.slice_assign(place, value));
+        let keys = cache.keys.clone().slice(seen.clone());
+        let values = cache.values.clone().slice(seen);
+        let attended = ops::attention(query, keys, values, self.mask);
+        self.proj.forward(self.join(attended))
+    }
+
+    fn split(&self, tensor: Tensor<3>) -> Tensor<4> {
+        let [batch, tokens, width] = tensor.dims();
+        tensor.reshape([batch, tokens, self.heads, width / self.heads])
+    }
+
+    fn join(&self, tensor: Tensor<4>) -> Tensor<3> {
+        let [batch, tokens, heads, depth] = tensor.dims();
+        tensor.reshape([batch, tokens, heads * depth])
+    }
+}

@@ -1,0 +1,15 @@
+//! Stage 2, the transformer (paper section 3.2): how codes compose, and how it is trained.
+
+pub mod codes;
+pub mod condition;
+pub mod config;
+pub mod gpt;
+pub mod recipe;
+pub mod train;
+pub mod trainer;
+
+pub use codes::CodeSet;
+pub use config::PriorConfig;
+pub use gpt::{Gpt, KvCache};
+pub use recipe::{PriorRecipe, PriorTraining};
+pub use train::{PriorJob, train};

@@ -1,0 +1,152 @@
+//! How a prior is trained: every setting of stage 2 with its default.
+
+use super::config::PriorConfig;
+use crate::data::{Crop, Filter, Resize, Transform};
+use crate::error::{Error, Result};
+use crate::training::{AdamConfig, LearningRate};
+use serde::{Deserialize, Serialize};
+
+/// The network and its training. The grid, the vocabulary, the block size and the condition come from tokenizer and data.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PriorRecipe {
+    pub network: PriorNetwork,
+    pub training: PriorTraining,
+}
+
+/// The part of [`PriorConfig`] that a person chooses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PriorNetwork {
+    pub layers: usize,
+    pub heads: usize,
+    pub width: usize,
+    pub embedding_dropout: f64,
+    pub residual_dropout: f64,
+    pub attention_dropout: f64,
+}
+
+impl Default for PriorNetwork {
+    fn default() -> Self {
+        let config = PriorConfig::default();
+        Self {
+            layers: config.layers,
+            heads: config.heads,
+            width: config.width,
+            embedding_dropout: 0.1,
+            residual_dropout: 0.1,
+            attention_dropout: 0.0,
+        }
+    }
+}
+
+/// The settings of a stage-2 training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PriorTraining {
+    /// Side of the square crops, in pixels; 0 takes the tokenizer's training size.
+    pub size: usize,
+    /// Also train on the mirrored pictures.
+    pub flip: bool,
+    pub background: [u8; 3],
+    pub validation: f64,
+    pub batch: usize,
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    pub final_learning_rate: f64,
+    /// AdamW's decay of the linear layers' weights.
+    pub weight_decay: f32,
+    /// Probability with which an input code is kept; the others are replaced by random codes (the authors' `pkeep`).
+    pub pkeep: f64,
+    pub seed: u64,
+    pub log_every: u64,
+    pub validate_every: u64,
+    pub checkpoint_every: u64,
+    pub keep: usize,
+}
+
+impl Default for PriorTraining {
+    fn default() -> Self {
+        Self {
+            size: 0,
+            flip: true,
+            background: [255, 255, 255],
+            validation: 0.05,
+            batch: 16,
+            learning_rate: 5e-4,
+            warmup_steps: 100,
+            final_learning_rate: 0.1,
+            weight_decay: 0.01,
+            pkeep: 1.0,
+            seed: 0,
+            log_every: 10,
+            validate_every: 250,
+            checkpoint_every: 500,
+            keep: 2,
+        }
+    }
+}
+
+impl PriorTraining {
+    /// How pictures become crops to tokenise.
+    pub fn transform(&self) -> Transform {
+        Transform {
+            size: self.size,
+            resize: Resize::Shortest(self.size),
+            crop: Crop::Center,
+            flip: false,
+            filter: Filter::Lanczos,
+        }
+    }
+
+    pub fn schedule(&self) -> LearningRate {
+        LearningRate {
+            peak: self.learning_rate,
+            warmup: self.warmup_steps,
+            end: self.final_learning_rate,
+        }
+    }
+
+    /// The authors' AdamW: betas 0.9 and 0.95, decay of linear weights only.
+    pub fn adam(&self) -> AdamConfig {
+        AdamConfig {
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            weight_decay: self.weight_decay,
+            decays: super::gpt::Gpt::decays,
+        }
+    }
+}
+
+impl PriorRecipe {
+    /// Says what is wrong with a recipe that cannot be followed, naming the setting.
+    pub fn check(&self) -> Result<()> {
+        let training = &self.training;
+        for (name, value) in [
+            ("batch", training.batch as u64),
+            ("log_every", training.log_every),
+        ] {
+            if value == 0 {
+                return Err(Error::input(format!("{name} is 0; it must be at least 1")));
+            }
+        }
+        for (name, value, low, high) in [
+            ("learning_rate", training.learning_rate, 0.0, 1.0),
+            (
+                "final_learning_rate",
+                training.final_learning_rate,
+                0.0,
+                1.0,
+            ),
+            ("validation", training.validation, 0.0, 0.9),
+            ("pkeep", training.pkeep, 0.0, 1.0),
+        ] {
+            if !(low..=high).contains(&value) {
+                return Err(Error::input(format!(
+                    "{name} is {value}; it must lie between {low} and {high}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The patch discriminator: says for every patch of a picture whether it is real (`NLayerDiscriminator` of
+//! taming/modules/discriminator/model.py).
+
+use crate::initializer::Initializer;
+use crate::layers::{BatchNorm, Conv2d};
+use crate::ops::{self, Convolution, Padding};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// PatchGAN with batch normalisation. It only ever runs in training, so it always uses the statistics of its batch.
+#[derive(Module, Debug)]
+pub struct Discriminator {
+    pub convs: Vec<Conv2d>,
+    pub norms: Vec<BatchNorm>,
+}
+
+impl Discriminator {
+    /// `layers` convolutions of stride 2, widths doubling from `channels` to at most eight times that, then two of
+    /// stride 1 (paper: 3 layers, 64 channels). Weights N(0, 0.02), scales N(1, 0.02).
+    pub fn new(init: &mut Initializer, in_channels: usize, channels: usize, layers: usize) -> Self {
+        let width = |layer: usize| channels * (1 << layer.min(3));
+        let mut convs = vec![convolution(init, [in_channels, channels], 2, true)];
+        let mut norms = Vec::new();
+        for layer in 1..=layers {
+            let stride = if layer == layers { 1 } else { 2 };
+            let shape = [width(layer - 1), width(layer)];
+            convs.push(convolution(init, shape, stride, false));
+            norms.push(BatchNorm::new(init, shape[1]));
+        }
+        convs.push(convolution(init, [width(layers), 1], 1, true));
+        Self { convs, norms }
+    }
+
+    /// Pictures `[b, h, w, c]` to one logit per patch, `[b, h', w', 1]`; positive means real.
+    pub fn forward(&self, pixels: Tensor<4>) -> Tensor<4> {
+        let last = self.convs.len() - 1;
+        let mut hidden = ops::leaky_relu(self.convs[0].forward(pixels));
+        for (conv, norm) in self.convs[1..last].iter().zip(&self.norms) {
+            hidden = ops::leaky_relu(norm.forward(conv.forward(hidden)));
+        }
+        self.convs[last].forward(hidden)
+    }
+
+    /// The smallest picture side that leaves at least one logit.
+    pub fn smallest_side(layers: usize) -> usize {
+        // Each stride-1 4×4 convolution with padding 1 takes one pixel off; the strided ones halve.
+        3 << layers
+    }
+
+    /// The authors' key of a parameter path: they keep all layers, activations included, in one list `main`.
+    pub fn key(path: &str) -> String {
+        let mut parts = path.splitn(3, '.');
+        let (Some(list), Some(index), Some(rest)) = (parts.next(), parts.next(), parts.next())
+        else {
+            return path.to_string();
+        };
+        let index: usize = index.parse().unwrap_or(0);
+        let position = match list {
+            "convs" => (3 * index).saturating_sub(1),
+            _ => 3 * (index + 1),
+        };
+        format!("main.{position}.{rest}")
+    }
+}
+
+fn convolution(init: &mut Initializer, channels: [usize; 2], stride: usize, bias: bool) -> Conv2d {
+    let shape = Convolution {
+        stride,
+        padding: Padding::all(1),
+    };
+    let mut conv = Conv2d::new(init, channels, 4, shape);
+    conv.weight = init.normal([channels[1], channels[0], 4, 4], 0.02);
+    if !bias {
+        conv.bias = None;
+    }
+    conv
+}

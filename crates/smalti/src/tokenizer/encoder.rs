@@ -1,0 +1,93 @@
+//! The convolutional encoder: pictures to a grid of vectors, one per f × f pixels.
+
+use super::blocks::{AttnBlock, Downsample, Mid, ResnetBlock};
+use super::config::TokenizerConfig;
+use crate::initializer::Initializer;
+use crate::layers::{Conv2d, GroupNorm};
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// One resolution of the encoder. `attn` is empty or as long as `block`.
+#[derive(Module, Debug)]
+pub struct DownLevel {
+    pub block: Vec<ResnetBlock>,
+    pub attn: Vec<AttnBlock>,
+    pub downsample: Option<Downsample>,
+}
+
+/// The encoder (`Encoder` of taming/modules/diffusionmodules/model.py, `double_z` false).
+#[derive(Module, Debug)]
+pub struct Encoder {
+    pub conv_in: Conv2d,
+    pub down: Vec<DownLevel>,
+    pub mid: Mid,
+    pub norm_out: GroupNorm,
+    pub conv_out: Conv2d,
+}
+
+impl Encoder {
+    pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
+        let conv_in = Conv2d::same(init, [config.in_channels, config.channels]);
+        let mut width = config.channels;
+        let mut down = Vec::new();
+        for level in 0..config.levels() {
+            down.push(DownLevel::new(init, config, level, &mut width));
+        }
+        Self {
+            conv_in,
+            down,
+            mid: Mid::new(init, width),
+            norm_out: GroupNorm::new(init, width),
+            conv_out: Conv2d::same(init, [width, config.z_channels]),
+        }
+    }
+
+    /// `[b, h, w, in_channels]` to `[b, h/f, w/f, z_channels]`.
+    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+        let mut hidden = self.conv_in.forward(input);
+        for level in &self.down {
+            hidden = level.forward(hidden);
+        }
+        let hidden = self.norm_out.forward_silu(self.mid.forward(hidden));
+        self.conv_out.forward(hidden)
+    }
+}
+
+impl DownLevel {
+    fn new(
+        init: &mut Initializer,
+        config: &TokenizerConfig,
+        level: usize,
+        width: &mut usize,
+    ) -> Self {
+        let outputs = config.width(level);
+        let mut block = Vec::new();
+        let mut attn = Vec::new();
+        for _ in 0..config.residual_blocks {
+            block.push(ResnetBlock::new(init, [*width, outputs]));
+            *width = outputs;
+            if config.has_attention(level) {
+                attn.push(AttnBlock::new(init, outputs));
+            }
+        }
+        let last = level + 1 == config.levels();
+        Self {
+            block,
+            attn,
+            downsample: (!last).then(|| Downsample::new(init, outputs)),
+        }
+    }
+
+    fn forward(&self, mut hidden: Tensor<4>) -> Tensor<4> {
+        for (index, block) in self.block.iter().enumerate() {
+            hidden = block.forward(hidden);
+            if let Some(attention) = self.attn.get(index) {
+                hidden = attention.forward(hidden);
+            }
+        }
+        match &self.downsample {
+            Some(downsample) => downsample.forward(hidden),
+            None => hidden,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The whole stage-1 network: encoder, quantiser between two 1×1 convolutions, decoder (`VQModel` of
+//! taming/models/vqgan.py).
+
+use super::config::TokenizerConfig;
+use super::decoder::Decoder;
+use super::encoder::Encoder;
+use super::quantizer::{Quantized, Quantizer};
+use crate::initializer::Initializer;
+use crate::layers::Conv2d;
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+
+/// A VQGAN without its training losses. Field paths are the authors' checkpoint keys.
+#[derive(Module, Debug)]
+pub struct Tokenizer {
+    pub encoder: Encoder,
+    pub decoder: Decoder,
+    pub quantize: Quantizer,
+    pub quant_conv: Conv2d,
+    pub post_quant_conv: Conv2d,
+}
+
+impl Tokenizer {
+    /// A new network; `config` must have passed [`TokenizerConfig::check`].
+    pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
+        Self {
+            encoder: Encoder::new(init, config),
+            decoder: Decoder::new(init, config),
+            quantize: Quantizer::new(init, config),
+            quant_conv: Conv2d::pointwise(init, [config.z_channels, config.embed_dim]),
+            post_quant_conv: Conv2d::pointwise(init, [config.embed_dim, config.z_channels]),
+        }
+    }
+
+    /// Pictures `[b, h, w, c]` in [-1, 1] to the vectors before quantisation, `[b, h/f, w/f, embed_dim]`.
+    pub fn vectors(&self, pixels: Tensor<4>) -> Tensor<4> {
+        self.quant_conv.forward(self.encoder.forward(pixels))
+    }
+
+    /// Pictures to quantised latents, codes and the quantiser's loss.
+    pub fn encode(&self, pixels: Tensor<4>) -> Quantized {
+        self.quantize.forward(self.vectors(pixels))
+    }
+
+    /// Quantised latents `[b, h, w, embed_dim]` to pictures `[b, f·h, f·w, c]`, not clamped.
+    pub fn decode(&self, latent: Tensor<4>) -> Tensor<4> {
+        self.decoder.forward(self.post_quant_conv.forward(latent))
+    }
+
+    /// Codes `[b, h, w]` to pictures.
+    pub fn decode_codes(&self, codes: Tensor<3, Int>) -> Tensor<4> {
+        self.decode(self.quantize.lookup(codes))
+    }
+}

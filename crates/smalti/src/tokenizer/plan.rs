@@ -1,0 +1,123 @@
+//! The plan of a stage-1 training, said before it starts.
+
+use super::config::{QuantizerKind, TokenizerConfig};
+use super::recipe::TokenizerRecipe;
+use super::train::TokenizerJob;
+use super::trainer::TokenizerTrainer;
+use crate::training::Budget;
+use burn::module::Module;
+
+/// One line per thing worth knowing; `pictures` counts the training and the validation split.
+pub fn describe(
+    job: &TokenizerJob,
+    pictures: [usize; 2],
+    trainer: &TokenizerTrainer,
+) -> Vec<String> {
+    let (network, training) = (&job.recipe.network, &job.recipe.training);
+    let side = training.size / network.factor();
+    let quantizer = match network.quantizer {
+        QuantizerKind::Nearest => "nearest code",
+        QuantizerKind::L2 => "nearest unit-length code",
+    };
+    let adversary = training.discriminator_weight > 0.0;
+    let mut parameters = trainer.tokenizer.num_params();
+    let mut line = format!("{:.2} M parameters", parameters as f64 / 1e6);
+    if adversary {
+        let discriminator = trainer.discriminator.num_params();
+        parameters += discriminator;
+        line += &format!(", discriminator {:.2} M", discriminator as f64 / 1e6);
+    }
+    vec![
+        format!(
+            "data      {}: {} pictures to train on, {} held back",
+            job.data.display(),
+            pictures[0],
+            pictures[1]
+        ),
+        format!(
+            "network   {0} × {0} px to {side} × {side} codes of {1} (f {2}), {quantizer}, {3} dimensions; {line}",
+            training.size,
+            network.codebook_size,
+            network.factor(),
+            network.embed_dim
+        ),
+        format!("losses    {}", losses(job)),
+        format!(
+            "training  {}, batch {}, learning rate {}",
+            duration(job.budget, pictures[0], training.batch),
+            training.batch,
+            training.learning_rate
+        ),
+        format!("memory    about {:.1} GB", memory(job, parameters) / 1e9),
+        format!("run       {}", job.out.display()),
+    ]
+}
+
+fn losses(job: &TokenizerJob) -> String {
+    let perceptual = job.lpips.as_ref().map_or(String::new(), |lpips| {
+        format!(" + LPIPS ({})", lpips.architecture.label())
+    });
+    format!(
+        "L1{perceptual} + codebook, {}",
+        when(&job.recipe, job.budget)
+    )
+}
+
+fn when(recipe: &TokenizerRecipe, budget: Budget) -> String {
+    let training = &recipe.training;
+    if training.discriminator_weight == 0.0 {
+        return "no discriminator".into();
+    }
+    let start = training.discriminator_start;
+    match budget {
+        _ if start >= 1.0 => format!("the discriminator joins at step {start}"),
+        Budget::Steps(steps) => {
+            format!(
+                "the discriminator joins at step {}",
+                (start * steps as f64).ceil()
+            )
+        }
+        Budget::Minutes(minutes) => {
+            format!(
+                "the discriminator joins after {:.1} minutes",
+                start * minutes
+            )
+        }
+    }
+}
+
+/// `3000 steps (8.0 times through the data)` or `20 minutes`.
+pub(crate) fn duration(budget: Budget, pictures: usize, batch: usize) -> String {
+    match budget {
+        Budget::Steps(steps) => {
+            let epochs = (steps * batch as u64) as f64 / pictures.max(1) as f64;
+            format!("{steps} steps ({epochs:.1} times through the data)")
+        }
+        Budget::Minutes(minutes) => format!("{minutes} minutes"),
+    }
+}
+
+/// Bytes: parameters with gradient and two moments, and the activations that the backward pass needs.
+fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
+    let training = &job.recipe.training;
+    let mut floats = activations(&job.recipe.network, training.size);
+    if job.lpips.is_some() {
+        // VGG16 keeps its convolutions' outputs before and after the ReLU for one side, and passes the other through.
+        floats += 2.0 * 13.5 * 64.0 * (training.size * training.size) as f64 / 4.0 * 2.0;
+    }
+    if training.discriminator_weight > 0.0 {
+        let channels = training.discriminator_channels as f64;
+        floats += 6.0 * channels * (training.size * training.size) as f64 / 4.0 * 1.75;
+    }
+    4.0 * (4.0 * parameters as f64 + training.batch as f64 * floats)
+}
+
+/// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.
+fn activations(config: &TokenizerConfig, size: usize) -> f64 {
+    let level = |index: usize| {
+        let pixels = (size >> index).pow(2) as f64;
+        let blocks = (2 * config.residual_blocks + 1) as f64;
+        5.0 * blocks * pixels * config.width(index) as f64
+    };
+    (0..config.levels()).map(level).sum()
+}

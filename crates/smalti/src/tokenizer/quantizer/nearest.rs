@@ -1,0 +1,47 @@
+//! Nearest-code quantisation with straight-through gradients (`VectorQuantizer2` of taming/modules/vqvae/quantize.py).
+
+use super::{LossWeights, Quantized, gather_rows, straight_through};
+use crate::initializer::Initializer;
+use crate::layers::Embedding;
+use crate::ops;
+use crate::tokenizer::config::TokenizerConfig;
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+
+/// A codebook searched by Euclidean distance; `embedding.weight` is `[codebook_size, embed_dim]`.
+#[derive(Module, Debug)]
+pub struct NearestQuantizer {
+    pub embedding: Embedding,
+    #[module(skip)]
+    weights: LossWeights,
+}
+
+impl NearestQuantizer {
+    /// The authors' initialisation: uniform within 1 / codebook_size.
+    pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
+        let bound = 1.0 / config.codebook_size as f32;
+        Self {
+            embedding: Embedding {
+                weight: init.uniform([config.codebook_size, config.embed_dim], bound),
+            },
+            weights: LossWeights::new(config),
+        }
+    }
+
+    pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
+        let [batch, height, width, dimension] = vectors.dims();
+        let codebook = self.embedding.weight.val();
+        let flat = vectors.clone().reshape([batch * height * width, dimension]);
+        let codes = ops::nearest_code(flat, codebook.clone()).reshape([batch, height, width]);
+        let chosen = gather_rows(codebook, codes.clone());
+        Quantized {
+            loss: self.weights.loss(vectors.clone(), chosen.clone()),
+            latent: straight_through(vectors, chosen),
+            codes,
+        }
+    }
+
+    pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
+        gather_rows(self.embedding.weight.val(), codes)
+    }
+}

@@ -1,0 +1,198 @@
+//! How a tokenizer is trained: every setting of stage 1 with its default.
+
+use super::config::TokenizerConfig;
+use super::loss::AdversarialLoss;
+use crate::data::{Crop, Filter, Resize, Transform};
+use crate::error::{Error, Result};
+use crate::training::LearningRate;
+use serde::{Deserialize, Serialize};
+
+/// The network and its training.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenizerRecipe {
+    pub network: TokenizerConfig,
+    pub training: TokenizerTraining,
+}
+
+/// The settings of a stage-1 training. The authors' values where they are no burden on small machines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenizerTraining {
+    /// Side of the square crops it is trained on, in pixels; a multiple of f.
+    pub size: usize,
+    /// The shorter side is brought to this before the crop; 0 means `size`.
+    pub resize: usize,
+    pub crop: Crop,
+    /// Mirror half of the pictures.
+    pub flip: bool,
+    /// What shows through transparent pixels, red, green, blue.
+    pub background: [u8; 3],
+    /// The share of the pictures that is held back to measure with.
+    pub validation: f64,
+    pub batch: usize,
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    /// The learning rate at the end, as a fraction of `learning_rate`; 1 keeps it constant.
+    pub final_learning_rate: f64,
+    pub codebook_weight: f32,
+    /// `vgg`, `alex`, `none`, or a file of LPIPS weights.
+    pub perceptual: String,
+    pub perceptual_weight: f32,
+    pub adversarial_loss: AdversarialLoss,
+    /// When the discriminator joins: below 1, a fraction of the run; from 1 on, a step.
+    pub discriminator_start: f64,
+    /// Weight of the adversarial loss, on top of λ; 0 trains without a discriminator.
+    pub discriminator_weight: f32,
+    pub discriminator_layers: usize,
+    pub discriminator_channels: usize,
+    /// Run the network a second time for the discriminator's step, after the autoencoder has moved, as the authors do.
+    pub two_passes: bool,
+    pub seed: u64,
+    /// Steps between lines of the log, measurements of the validation split, and checkpoints.
+    pub log_every: u64,
+    pub validate_every: u64,
+    pub checkpoint_every: u64,
+    /// How many checkpoints to keep.
+    pub keep: usize,
+}
+
+impl Default for TokenizerTraining {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            resize: 0,
+            crop: Crop::Random,
+            flip: true,
+            background: [255, 255, 255],
+            validation: 0.05,
+            batch: 16,
+            learning_rate: 4e-4,
+            warmup_steps: 100,
+            final_learning_rate: 0.1,
+            codebook_weight: 1.0,
+            perceptual: "vgg".into(),
+            perceptual_weight: 1.0,
+            adversarial_loss: AdversarialLoss::Hinge,
+            discriminator_start: 0.5,
+            discriminator_weight: 0.8,
+            discriminator_layers: 3,
+            discriminator_channels: 64,
+            two_passes: false,
+            seed: 0,
+            log_every: 10,
+            validate_every: 250,
+            checkpoint_every: 500,
+            keep: 2,
+        }
+    }
+}
+
+impl TokenizerTraining {
+    /// How pictures become training crops.
+    pub fn transform(&self) -> Transform {
+        let shortest = if self.resize == 0 {
+            self.size
+        } else {
+            self.resize
+        };
+        Transform {
+            size: self.size,
+            resize: Resize::Shortest(shortest),
+            crop: self.crop,
+            flip: self.flip,
+            filter: Filter::Lanczos,
+        }
+    }
+
+    pub fn schedule(&self) -> LearningRate {
+        LearningRate {
+            peak: self.learning_rate,
+            warmup: self.warmup_steps,
+            end: self.final_learning_rate,
+        }
+    }
+
+    /// Whether the discriminator takes part at this point.
+    pub fn discriminator_active(&self, step: u64, progress: f64) -> bool {
+        let start = self.discriminator_start;
+        let reached = if start < 1.0 {
+            progress >= start
+        } else {
+            step as f64 >= start
+        };
+        self.discriminator_weight > 0.0 && reached
+    }
+}
+
+impl TokenizerRecipe {
+    /// Says what is wrong with a recipe that cannot be followed, naming the setting.
+    pub fn check(&self) -> Result<()> {
+        self.network.check()?;
+        let training = &self.training;
+        training.transform().check()?;
+        let factor = self.network.factor();
+        if !training.size.is_multiple_of(factor) {
+            return Err(Error::input(format!(
+                "size is {}; it must be a multiple of {factor}, the downsampling factor of {} levels",
+                training.size,
+                self.network.levels()
+            )));
+        }
+        for (name, value) in [
+            ("batch", training.batch as u64),
+            ("log_every", training.log_every),
+        ] {
+            if value == 0 {
+                return Err(Error::input(format!("{name} is 0; it must be at least 1")));
+            }
+        }
+        for (name, value, low, high) in [
+            ("learning_rate", training.learning_rate, 0.0, 1.0),
+            (
+                "final_learning_rate",
+                training.final_learning_rate,
+                0.0,
+                1.0,
+            ),
+            ("validation", training.validation, 0.0, 0.9),
+            (
+                "discriminator_start",
+                training.discriminator_start,
+                0.0,
+                f64::MAX,
+            ),
+        ] {
+            if !(low..=high).contains(&value) {
+                return Err(Error::input(format!(
+                    "{name} is {value}; it must lie between {low} and {high}"
+                )));
+            }
+        }
+        self.check_discriminator()
+    }
+
+    fn check_discriminator(&self) -> Result<()> {
+        let training = &self.training;
+        if training.discriminator_weight == 0.0 {
+            return Ok(());
+        }
+        if training.discriminator_layers == 0
+            || training.discriminator_layers > 6
+            || training.discriminator_channels == 0
+        {
+            return Err(Error::input(
+                "discriminator_layers must be 1 to 6 and discriminator_channels at least 1",
+            ));
+        }
+        let smallest =
+            super::discriminator::Discriminator::smallest_side(training.discriminator_layers);
+        if training.size < smallest {
+            return Err(Error::input(format!(
+                "size is {}, but a discriminator of {} layers needs {smallest} pixels: set discriminator_layers lower, \
+                 or discriminator_weight to 0",
+                training.size, training.discriminator_layers
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,18 @@
+//! What both stages share: the optimiser, schedules, the run folder with its logs and checkpoints, and the events a
+//! program shows to the person who waits.
+
+mod adam;
+mod event;
+mod logs;
+mod run;
+mod schedule;
+pub mod settings;
+mod tensorboard;
+mod usage;
+
+pub use adam::{Adam, AdamConfig};
+pub use event::{Event, Observer, Silent};
+pub use logs::{Logs, Metrics};
+pub use run::{Budget, Checkpoint, Clock, Run, run_of};
+pub use schedule::LearningRate;
+pub use usage::{CodeUsage, UsageFigures, unigram_entropy};

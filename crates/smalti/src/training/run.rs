@@ -1,0 +1,259 @@
+//! The run folder: `config.yaml`, logs, pictures and checkpoints.
+//!
+//! A checkpoint is a folder `checkpoints/STEP` with the model and the training state, written under another name and
+//! renamed when it is complete, so that model and state always belong together and a crash leaves the one before.
+
+use crate::checkpoint::{TensorMap, write_atomic, write_tensors};
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A run folder.
+#[derive(Debug, Clone)]
+pub struct Run {
+    folder: PathBuf,
+}
+
+/// A complete checkpoint.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    pub step: u64,
+    folder: PathBuf,
+}
+
+impl Checkpoint {
+    /// The model file.
+    pub fn model(&self) -> PathBuf {
+        self.folder.join("model.safetensors")
+    }
+
+    /// Optimisers, discriminator and counters.
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state.safetensors")
+    }
+}
+
+impl Run {
+    /// Creates a run folder and writes its configuration.
+    ///
+    /// # Errors
+    /// A folder that holds something already: a run is never overwritten.
+    pub fn create(folder: &Path, config: &str) -> Result<Self> {
+        let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(Error::input(format!(
+                "{} is not empty: continue that run with --resume {0}, or choose another --out",
+                folder.display()
+            )));
+        }
+        for part in ["checkpoints", "images"] {
+            let part = folder.join(part);
+            std::fs::create_dir_all(&part).map_err(|error| Error::io(&part, error))?;
+        }
+        let run = Self {
+            folder: folder.to_path_buf(),
+        };
+        write_atomic(&run.config(), |file| file.write_all(config.as_bytes()))?;
+        Ok(run)
+    }
+
+    /// Opens an existing run.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let run = Self {
+            folder: folder.to_path_buf(),
+        };
+        if !run.config().is_file() {
+            return Err(Error::input(format!(
+                "{} is not a run folder: it has no config.yaml",
+                folder.display()
+            )));
+        }
+        Ok(run)
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("config.yaml")
+    }
+
+    /// Where a picture of this step goes.
+    pub fn picture(&self, name: &str, step: u64) -> PathBuf {
+        self.folder
+            .join("images")
+            .join(format!("{name}-{step:08}.png"))
+    }
+
+    /// The newest complete checkpoint.
+    pub fn latest(&self) -> Result<Option<Checkpoint>> {
+        Ok(self.checkpoints()?.pop())
+    }
+
+    /// All complete checkpoints, oldest first.
+    pub fn checkpoints(&self) -> Result<Vec<Checkpoint>> {
+        let folder = self.folder.join("checkpoints");
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::io(&folder, error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io(&folder, error))?;
+            if let Some(step) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            {
+                found.push(Checkpoint {
+                    step,
+                    folder: entry.path(),
+                });
+            }
+        }
+        found.sort_by_key(|checkpoint: &Checkpoint| checkpoint.step);
+        Ok(found)
+    }
+
+    /// Writes a checkpoint whole or not at all, then removes all but the newest `keep`.
+    pub fn save(
+        &self,
+        step: u64,
+        model: impl FnOnce(&Path) -> Result<()>,
+        state: &TensorMap,
+        keep: usize,
+    ) -> Result<Checkpoint> {
+        let folder = self.folder.join("checkpoints");
+        let complete = Checkpoint {
+            step,
+            folder: folder.join(format!("{step:08}")),
+        };
+        if complete.folder.exists() {
+            return Ok(complete);
+        }
+        let unfinished = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .tempdir_in(&folder)
+            .map_err(|error| Error::io(&folder, error))?;
+        let draft = Checkpoint {
+            step,
+            folder: unfinished.path().to_path_buf(),
+        };
+        model(&draft.model())?;
+        write_tensors(&draft.state(), state, &BTreeMap::new())?;
+        open_to_others(unfinished.path()).map_err(|error| Error::io(unfinished.path(), error))?;
+        std::fs::rename(unfinished.path(), &complete.folder)
+            .and_then(|()| crate::checkpoint::sync_folder(&folder))
+            .map_err(|error| Error::io(&complete.folder, error))?;
+        let checkpoints = self.checkpoints()?;
+        for old in checkpoints.iter().rev().skip(keep.max(1)) {
+            std::fs::remove_dir_all(&old.folder).map_err(|error| Error::io(&old.folder, error))?;
+        }
+        Ok(complete)
+    }
+}
+
+/// Temporary folders are private to their owner; a checkpoint is an ordinary folder.
+#[cfg(unix)]
+fn open_to_others(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_others(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// How long to train.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    Steps(u64),
+    Minutes(f64),
+}
+
+/// How far a run is, and how fast.
+pub struct Clock {
+    budget: Budget,
+    started: Instant,
+    /// Seconds that earlier sessions of this run took.
+    before: f64,
+    first_step: u64,
+    step: u64,
+}
+
+impl Clock {
+    /// A clock for a run that goes on from `step` after `before` seconds of training.
+    pub fn new(budget: Budget, step: u64, before: f64) -> Self {
+        Self {
+            budget,
+            started: Instant::now(),
+            before,
+            first_step: step,
+            step,
+        }
+    }
+
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    pub fn advance(&mut self) {
+        self.step += 1;
+    }
+
+    /// Seconds of training so far, earlier sessions included.
+    pub fn elapsed(&self) -> f64 {
+        self.before + self.started.elapsed().as_secs_f64()
+    }
+
+    /// The part of the run that is over, 0 to 1.
+    pub fn progress(&self) -> f64 {
+        match self.budget {
+            Budget::Steps(steps) => self.step as f64 / steps.max(1) as f64,
+            Budget::Minutes(minutes) => self.elapsed() / (60.0 * minutes).max(1e-9),
+        }
+    }
+
+    pub fn done(&self) -> bool {
+        self.progress() >= 1.0
+    }
+
+    /// Steps per second in this session.
+    pub fn rate(&self) -> f64 {
+        (self.step - self.first_step) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// The number of the last step, estimated where the budget is in minutes.
+    pub fn steps(&self) -> u64 {
+        match self.budget {
+            Budget::Steps(steps) => steps,
+            Budget::Minutes(_) => self.step + (self.left() * self.rate()) as u64,
+        }
+    }
+
+    /// Seconds left.
+    pub fn left(&self) -> f64 {
+        match self.budget {
+            Budget::Steps(steps) => steps.saturating_sub(self.step) as f64 / self.rate().max(1e-9),
+            Budget::Minutes(minutes) => (60.0 * minutes - self.elapsed()).max(0.0),
+        }
+    }
+}
+
+/// The model file that `path` stands for: itself, or the newest checkpoint's if it is a run folder.
+pub fn run_of(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    match Run::open(path)?.latest()? {
+        Some(checkpoint) => Ok(checkpoint.model()),
+        None => Err(Error::input(format!(
+            "{} has no checkpoint yet",
+            path.display()
+        ))),
+    }
+}

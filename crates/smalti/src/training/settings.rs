@@ -1,0 +1,185 @@
+//! Flat settings: a YAML file or `--set key=value` laid over typed defaults, with every unknown key and wrong value
+//! named.
+
+use crate::error::{Error, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::path::Path;
+
+/// A group of settings whose keys can be set by name.
+pub trait Settings {
+    /// All keys, in the order in which they are written.
+    fn keys(&self) -> Vec<String>;
+
+    /// Sets one key; `false` if there is none of that name.
+    ///
+    /// # Errors
+    /// A value of the wrong type or out of range, with the key's name.
+    fn set(&mut self, key: &str, value: &Value) -> Result<bool>;
+}
+
+impl<T: Serialize + DeserializeOwned> Settings for T {
+    fn keys(&self) -> Vec<String> {
+        object(self).keys().cloned().collect()
+    }
+
+    fn set(&mut self, key: &str, value: &Value) -> Result<bool> {
+        let mut fields = object(self);
+        if !fields.contains_key(key) {
+            return Ok(false);
+        }
+        fields.insert(key.to_string(), value.clone());
+        *self = serde_json::from_value(Value::Object(fields))
+            .map_err(|error| Error::input(format!("{key}: {error}")))?;
+        Ok(true)
+    }
+}
+
+fn object(settings: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Sets one key in whichever of `groups` has it.
+///
+/// # Errors
+/// A key that none has, with the most similar one.
+pub fn set(groups: &mut [&mut dyn Settings], key: &str, value: &Value) -> Result<()> {
+    for group in groups.iter_mut() {
+        if group.set(key, value)? {
+            return Ok(());
+        }
+    }
+    let known: Vec<String> = groups.iter().flat_map(|group| group.keys()).collect();
+    Err(Error::input(unknown("setting", key, &known)))
+}
+
+/// Lays a YAML file over `groups`.
+pub fn set_from_file(groups: &mut [&mut dyn Settings], path: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+    let fields = parse_yaml(&text).map_err(|message| Error::file(path, message))?;
+    for (key, value) in &fields {
+        set(groups, key, value).map_err(|error| Error::file(path, error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Sets `key=value`, the value in YAML.
+pub fn set_from_argument(groups: &mut [&mut dyn Settings], argument: &str) -> Result<()> {
+    let (key, value) = argument
+        .split_once('=')
+        .ok_or_else(|| Error::input(format!("`--set {argument}`: write it as key=value")))?;
+    let value: Value = serde_saphyr::from_str(value)
+        .map_err(|error| Error::input(format!("`--set {argument}`: {}", first_line(&error))))?;
+    set(groups, key.trim(), &value)
+}
+
+/// A YAML mapping as JSON. An empty document is an empty mapping.
+pub fn parse_yaml(text: &str) -> std::result::Result<Map<String, Value>, String> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_saphyr::from_str::<Value>(text) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(Value::Null) => Ok(Map::new()),
+        Ok(_) => Err("this is not a list of `key: value` lines".into()),
+        Err(error) => Err(format!("this is not YAML: {}", first_line(&error))),
+    }
+}
+
+/// All settings of `groups` as a YAML document.
+pub fn to_yaml(groups: &[&dyn erased::Fields]) -> Result<String> {
+    let mut all = Map::new();
+    for group in groups {
+        all.extend(group.fields());
+    }
+    serde_saphyr::to_string(&Value::Object(all)).map_err(|error| Error::input(error.to_string()))
+}
+
+/// Serialisation behind a pointer, for lists of different settings.
+pub mod erased {
+    use super::{Map, Serialize, Value, object};
+
+    pub trait Fields {
+        fn fields(&self) -> Map<String, Value>;
+    }
+
+    impl<T: Serialize> Fields for T {
+        fn fields(&self) -> Map<String, Value> {
+            object(self)
+        }
+    }
+}
+
+/// `there is no WHAT `name`; did you mean `other`?`
+pub fn unknown(what: &str, name: &str, known: &[String]) -> String {
+    let nearest = known
+        .iter()
+        .max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+    match nearest {
+        Some(nearest) => format!("there is no {what} `{name}`; did you mean `{nearest}`?"),
+        None => format!("there is no {what} `{name}`"),
+    }
+}
+
+fn first_line(error: &impl std::fmt::Display) -> String {
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::TokenizerConfig;
+
+    #[test]
+    fn a_misspelt_key_is_named_with_the_nearest_right_one() {
+        let mut config = TokenizerConfig::default();
+        let error = set_from_argument(&mut [&mut config], "codebok_size=12").unwrap_err();
+        let message = error.to_string();
+        assert!(
+            message.contains("codebok_size") && message.contains("codebook_size"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn values_are_typed() {
+        let mut config = TokenizerConfig::default();
+        set_from_argument(&mut [&mut config], "channel_multipliers=[1, 2]").unwrap();
+        assert_eq!(config.channel_multipliers, [1, 2]);
+        let error = set_from_argument(&mut [&mut config], "beta=many").unwrap_err();
+        assert!(error.to_string().starts_with("beta: "), "{error}");
+    }
+
+    #[test]
+    fn yaml_round_trips() {
+        let config = TokenizerConfig {
+            beta: 0.125,
+            ..TokenizerConfig::default()
+        };
+        let yaml = to_yaml(&[&config]).unwrap();
+        let mut read = TokenizerConfig::default();
+        for (key, value) in parse_yaml(&yaml).unwrap() {
+            set(&mut [&mut read], &key, &value).unwrap();
+        }
+        assert_eq!(read, config);
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut bomb = String::from("a: &a [1,1,1,1,1,1,1,1,1,1]\n");
+        for (previous, next) in "abcdefgh".chars().zip("bcdefghi".chars()) {
+            let aliases = vec![format!("*{previous}"); 10].join(",");
+            bomb += &format!("{next}: &{next} [{aliases}]\n");
+        }
+        assert!(parse_yaml(&bomb).is_err());
+    }
+}

@@ -1,0 +1,271 @@
+//! The networks known by name: what each is for, its licence, the files its authors publish, and the tensors it consists of.
+
+use crate::error::{Error, Result};
+
+/// A network under LPIPS (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018):
+/// the convolutions of an ImageNet classifier and five 1×1 heads, one for each place where features are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Architecture {
+    /// VGG16: what the paper's VQGANs are trained with.
+    Vgg,
+    /// AlexNet: what papers usually report LPIPS with.
+    Alex,
+}
+
+/// One convolution of a classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Its place in torchvision's `features`, ReLUs and poolings counted.
+    pub index: usize,
+    /// Channels in.
+    pub input: usize,
+    /// Channels out.
+    pub output: usize,
+    /// Height and width of its kernel.
+    pub kernel: usize,
+}
+
+/// What a published file holds of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The classifier's convolutions.
+    Features,
+    /// The five LPIPS heads.
+    Heads,
+}
+
+/// A file as its authors publish it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Where it is published.
+    pub url: &'static str,
+    /// Its usual name.
+    pub file: &'static str,
+    /// Its SHA-256, in lower-case hexadecimal digits.
+    pub sha256: &'static str,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it holds.
+    pub part: Part,
+}
+
+/// A network known by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// The name it is asked for and kept under.
+    pub name: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Whose it is and under which terms.
+    pub licence: &'static str,
+    /// Which tensors it has.
+    pub architecture: Architecture,
+    /// The files that make it up together.
+    pub sources: &'static [Source],
+}
+
+/// Every network known by name.
+pub static NETWORKS: [Network; 2] = [
+    Network {
+        name: "lpips-vgg",
+        purpose: "perceptual loss of tokenizer training, and the LPIPS (VGG16) metric",
+        licence: "VGG16: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
+        architecture: Architecture::Vgg,
+        sources: &[
+            Source {
+                url: "https://download.pytorch.org/models/vgg16-397923af.pth",
+                file: "vgg16-397923af.pth",
+                sha256: "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+                bytes: 553_433_881,
+                part: Part::Features,
+            },
+            // The same file the VQGAN authors give as their `vgg.pth` (MD5 d507d7349b931f0638a25a48a722f98a).
+            Source {
+                url: "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/vgg.pth",
+                file: "vgg.pth",
+                sha256: "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+                bytes: 7_289,
+                part: Part::Heads,
+            },
+        ],
+    },
+    Network {
+        name: "lpips-alex",
+        purpose: "the LPIPS (AlexNet) metric, the one most papers report",
+        licence: "AlexNet: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
+        architecture: Architecture::Alex,
+        sources: &[
+            Source {
+                url: "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+                file: "alexnet-owt-7be5be79.pth",
+                sha256: "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+                bytes: 244_408_911,
+                part: Part::Features,
+            },
+            Source {
+                url: "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
+                file: "alex.pth",
+                sha256: "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+                bytes: 6_009,
+                part: Part::Heads,
+            },
+        ],
+    },
+];
+
+/// The network called `name`.
+///
+/// # Errors
+/// [`Error::Input`] with the names there are, when `name` is none of them.
+pub fn network(name: &str) -> Result<&'static Network> {
+    NETWORKS
+        .iter()
+        .find(|network| network.name == name)
+        .ok_or_else(|| {
+            let names: Vec<&str> = NETWORKS.iter().map(|network| network.name).collect();
+            Error::input(format!(
+                "no weights are known under the name `{name}`: there are {}",
+                names.join(", ")
+            ))
+        })
+}
+
+impl Network {
+    /// The published file that holds `part` of the network.
+    pub fn source(&self, part: Part) -> Option<&'static Source> {
+        self.sources.iter().find(|source| source.part == part)
+    }
+}
+
+const fn convolution(index: usize, input: usize, output: usize, kernel: usize) -> Convolution {
+    Convolution {
+        index,
+        input,
+        output,
+        kernel,
+    }
+}
+
+const VGG16: [Convolution; 13] = [
+    convolution(0, 3, 64, 3),
+    convolution(2, 64, 64, 3),
+    convolution(5, 64, 128, 3),
+    convolution(7, 128, 128, 3),
+    convolution(10, 128, 256, 3),
+    convolution(12, 256, 256, 3),
+    convolution(14, 256, 256, 3),
+    convolution(17, 256, 512, 3),
+    convolution(19, 512, 512, 3),
+    convolution(21, 512, 512, 3),
+    convolution(24, 512, 512, 3),
+    convolution(26, 512, 512, 3),
+    convolution(28, 512, 512, 3),
+];
+
+const ALEXNET: [Convolution; 5] = [
+    convolution(0, 3, 64, 11),
+    convolution(3, 64, 192, 5),
+    convolution(6, 192, 384, 3),
+    convolution(8, 384, 256, 3),
+    convolution(10, 256, 256, 3),
+];
+
+impl Architecture {
+    /// Both of them.
+    pub const ALL: [Architecture; 2] = [Architecture::Vgg, Architecture::Alex];
+
+    /// The catalogue's entry for LPIPS on this network.
+    pub fn network(self) -> &'static Network {
+        match self {
+            Architecture::Vgg => &NETWORKS[0],
+            Architecture::Alex => &NETWORKS[1],
+        }
+    }
+
+    /// The classifier's usual name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Architecture::Vgg => "VGG16",
+            Architecture::Alex => "AlexNet",
+        }
+    }
+
+    /// The classifier's convolutions, first to last.
+    pub fn convolutions(self) -> &'static [Convolution] {
+        match self {
+            Architecture::Vgg => &VGG16,
+            Architecture::Alex => &ALEXNET,
+        }
+    }
+
+    /// Channels at the five places where features are compared.
+    pub fn heads(self) -> [usize; 5] {
+        match self {
+            Architecture::Vgg => [64, 128, 256, 512, 512],
+            Architecture::Alex => [64, 192, 384, 256, 256],
+        }
+    }
+
+    /// Every tensor of the network and its shape: `features.N.weight` `[out, in, height, width]`, `features.N.bias` `[out]`,
+    /// `linK.model.1.weight` `[1, channels, 1, 1]`.
+    pub fn tensors(self) -> Vec<(String, Vec<usize>)> {
+        let features = self.convolutions().iter().flat_map(|c| {
+            [
+                (
+                    format!("features.{}.weight", c.index),
+                    vec![c.output, c.input, c.kernel, c.kernel],
+                ),
+                (format!("features.{}.bias", c.index), vec![c.output]),
+            ]
+        });
+        let heads = self
+            .heads()
+            .into_iter()
+            .enumerate()
+            .map(|(k, channels)| (format!("lin{k}.model.1.weight"), vec![1, channels, 1, 1]));
+        features.chain(heads).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_network_is_found_by_its_name_and_by_its_architecture() {
+        for entry in &NETWORKS {
+            assert_eq!(network(entry.name).unwrap().name, entry.name);
+            assert_eq!(entry.architecture.network().name, entry.name);
+            assert!(entry.source(Part::Features).is_some());
+            assert!(entry.source(Part::Heads).is_some());
+        }
+        let message = network("lpips-squeeze").unwrap_err().to_string();
+        assert!(message.contains("lpips-vgg, lpips-alex"), "{message}");
+    }
+
+    #[test]
+    fn checksums_agree_with_the_digits_torchvision_puts_into_its_file_names() {
+        for source in NETWORKS.iter().flat_map(|entry| entry.sources) {
+            assert_eq!(source.sha256.len(), 64);
+            assert!(source.url.ends_with(source.file));
+            if source.part == Part::Features {
+                let stem = source.file.trim_end_matches(".pth");
+                let digits = stem.rsplit('-').next().unwrap();
+                assert!(source.sha256.starts_with(digits), "{}", source.file);
+            }
+        }
+    }
+
+    #[test]
+    fn tensor_lists_have_the_published_number_of_values() {
+        let count = |architecture: Architecture| -> usize {
+            architecture
+                .tensors()
+                .iter()
+                .map(|(_, shape)| shape.iter().product::<usize>())
+                .sum()
+        };
+        assert_eq!(count(Architecture::Vgg), 14_714_688 + 1_472);
+        assert_eq!(count(Architecture::Alex), 2_469_696 + 1_152);
+    }
+}

