@@ -106,7 +106,7 @@ fn pad(input: Tensor<4>, padding: Padding) -> Tensor<4> {
             right + padding.right,
             channels,
         ],
-        &input.device(),
+        (&input.device(), input.dtype()),
     );
     zeros.slice_assign(
         [

@@ -54,7 +54,7 @@ fn reflect(picture: &RgbImage, multiple: u32) -> RgbImage {
     let (width, height) = picture.dimensions();
     let source = |position: u32, length: u32| {
         // Walking back and forth between the first and the last pixel.
-        let period = 2 * (length - 1).max(1);
+        let period = (2 * (length - 1)).max(1);
         let place = position % period;
         if place < length {
             place
