@@ -4,7 +4,7 @@ use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::checkpoint::Model;
-use smalti::data::{Crop, Filter, Resize, Transform, read_image};
+use smalti::data::{Transform, read_image};
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
 use smalti::{Error, Result};
@@ -74,13 +74,7 @@ impl Encode {
         let Some(size) = self.size else {
             return Ok(picture::encode(model, &image));
         };
-        let transform = Transform {
-            size,
-            resize: Resize::Shortest(size),
-            crop: Crop::Center,
-            flip: false,
-            filter: Filter::Lanczos,
-        };
+        let transform = Transform::middle(size, false);
         transform.check()?;
         Ok(picture::encode(
             model,

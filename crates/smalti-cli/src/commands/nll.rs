@@ -3,7 +3,7 @@
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
-use smalti::data::{Crop, Filter, Resize, Transform, read_image};
+use smalti::data::{Transform, read_image};
 use smalti::prior::CodeSet;
 use smalti::prior::condition::Condition;
 use smalti::prior::trainer::nats_per_code;
@@ -44,17 +44,13 @@ impl Nll {
         // Without a class, a class-conditional prior says so before any picture is read.
         config.condition.tokens(class)?;
         let size = config.rows * model.tokenizer_config.factor();
-        let transform = Transform {
-            size,
-            resize: Resize::Shortest(size),
-            crop: Crop::Center,
-            flip: false,
-            filter: Filter::Lanczos,
-        };
+        let transform = Transform::middle(size, false);
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let mut nats = Vec::new();
         for image in &self.images {
-            let square = transform.center(&read_image(image, [255; 3])?)?;
+            let square = transform
+                .center(&read_image(image, [255; 3])?)
+                .map_err(|error| Error::file(image, error.to_string()))?;
             let mut set = CodeSet::encode(&model, &[square], size, &models::device(), |_| {});
             set.classes = class.iter().map(|&class| class as i64).collect();
             nats.extend(nats_per_code(gpt, config, &set, &[0], &models::device())?);

@@ -52,6 +52,7 @@ mod tests {
     const TRANSFORM: Transform = Transform {
         size: 8,
         resize: Resize::Shortest(8),
+        enlarge: true,
         crop: Crop::Random,
         flip: true,
         filter: Filter::Lanczos,

@@ -26,7 +26,7 @@ pub use loader::{Batch, Loader, LoaderConfig};
 pub use pixels::{
     GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,
 };
-pub use transform::{Crop, Filter, Resize, Transform, crop_to_multiple};
+pub use transform::{Crop, Filter, Resize, Transform};
 
 /// Locks what loading threads share. A thread that panicked leaves nothing half-changed behind: all that is done under a
 /// lock here is to look something up or to put something in.

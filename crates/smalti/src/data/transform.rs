@@ -2,7 +2,7 @@
 //! perhaps mirrored.
 
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct Transform {
     pub size: usize,
     /// How the picture is scaled before it is cropped.
     pub resize: Resize,
+    /// Whether a picture may be enlarged. Otherwise one smaller than the square cannot be used.
+    pub enlarge: bool,
     /// Where the square is taken from.
     pub crop: Crop,
     /// Whether every second square, by chance, is mirrored left to right.
@@ -29,7 +31,7 @@ pub struct Transform {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resize {
-    /// Up or down, in proportion, until the shortest side has this many pixels.
+    /// In proportion, until the shortest side has this many pixels.
     Shortest(usize),
     /// Not at all.
     None,
@@ -71,6 +73,18 @@ impl Filter {
 }
 
 impl Transform {
+    /// The middle square of a picture, scaled to `size` × `size`: what validation and measuring use.
+    pub fn middle(size: usize, enlarge: bool) -> Self {
+        Self {
+            size,
+            resize: Resize::Shortest(size),
+            enlarge,
+            crop: Crop::Center,
+            flip: false,
+            filter: Filter::Lanczos,
+        }
+    }
+
     /// Whether the settings make sense together.
     ///
     /// # Errors
@@ -122,11 +136,14 @@ impl Transform {
         };
         let (width, height) = image.dimensions();
         let (side, shortest) = (side as u64, u64::from(width.min(height)));
-        if shortest == side {
-            return Ok(None);
-        }
         if shortest == 0 {
             return Err(Error::input("it has no pixels"));
+        }
+        if shortest < self.size as u64 && !self.enlarge {
+            return Err(self.too_small(image));
+        }
+        if shortest == side || (shortest < side && !self.enlarge) {
+            return Ok(None);
         }
         let scaled = |length: u32| (u64::from(length) * side + shortest / 2) / shortest;
         let (new_width, new_height) = (scaled(width), scaled(height));
@@ -174,10 +191,16 @@ impl Transform {
         let size = self.size as u32;
         match (width.checked_sub(size), height.checked_sub(size)) {
             (Some(spare_x), Some(spare_y)) => Ok((spare_x, spare_y)),
-            _ => Err(Error::input(format!(
-                "{width}×{height} is smaller than the {size}×{size} to be cropped from it, and scaling is switched off"
-            ))),
+            _ => Err(self.too_small(image)),
         }
+    }
+
+    fn too_small(&self, image: &RgbImage) -> Error {
+        let ((width, height), size) = (image.dimensions(), self.size);
+        Error::input(format!(
+            "{width}×{height} is smaller than the {size}×{size} to be cropped from it (choose a smaller size, or allow \
+             enlarging)"
+        ))
     }
 }
 
@@ -199,34 +222,6 @@ fn copy_square(image: &RgbImage, x: u32, y: u32, size: usize, mirrored: bool) ->
     square
 }
 
-/// The middle of a picture, its sides cut down to multiples of `multiple` pixels: what a network that divides its input
-/// by that much can take whole.
-///
-/// # Errors
-/// When `multiple` is 0 or a side is shorter than it.
-pub fn crop_to_multiple(image: &RgbImage, multiple: u32) -> Result<RgbImage> {
-    let (width, height) = image.dimensions();
-    if multiple == 0 {
-        return Err(Error::input(
-            "a picture cannot be cropped to a multiple of 0 pixels",
-        ));
-    }
-    if width < multiple || height < multiple {
-        return Err(Error::input(format!(
-            "{width}×{height} is smaller than the least size, {multiple}×{multiple}"
-        )));
-    }
-    let (spare_x, spare_y) = (width % multiple, height % multiple);
-    let middle = imageops::crop_imm(
-        image,
-        spare_x / 2,
-        spare_y / 2,
-        width - spare_x,
-        height - spare_y,
-    );
-    Ok(middle.to_image())
-}
-
 #[cfg(test)]
 mod tests {
     use image::Rgb;
@@ -238,6 +233,7 @@ mod tests {
     const TRANSFORM: Transform = Transform {
         size: 16,
         resize: Resize::Shortest(20),
+        enlarge: true,
         crop: Crop::Random,
         flip: true,
         filter: Filter::Bicubic,
@@ -376,17 +372,19 @@ mod tests {
         let text = serde_json::to_string(&TRANSFORM).unwrap();
         assert_eq!(
             text,
-            r#"{"size":16,"resize":{"shortest":20},"crop":"random","flip":true,"filter":"bicubic"}"#
+            r#"{"size":16,"resize":{"shortest":20},"enlarge":true,"crop":"random","flip":true,"filter":"bicubic"}"#
         );
         assert_eq!(serde_json::from_str::<Transform>(&text).unwrap(), TRANSFORM);
     }
 
     #[test]
-    fn sides_are_cut_to_multiples() {
-        let cropped = crop_to_multiple(&ramp(37, 32), 16).unwrap();
-        assert_eq!(cropped.dimensions(), (32, 32));
-        assert_eq!(cropped.get_pixel(0, 0).0, [2, 0, 0]);
-        assert!(crop_to_multiple(&ramp(37, 15), 16).is_err());
-        assert!(crop_to_multiple(&ramp(37, 15), 0).is_err());
+    fn pictures_are_enlarged_only_when_allowed() {
+        let cautious = Transform {
+            enlarge: false,
+            ..TRANSFORM
+        };
+        assert!(cautious.resized(&ramp(15, 40)).is_err());
+        assert_eq!(cautious.resized(&ramp(18, 40)).unwrap(), None);
+        assert!(TRANSFORM.resized(&ramp(15, 40)).is_ok());
     }
 }

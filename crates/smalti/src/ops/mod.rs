@@ -16,6 +16,8 @@ mod linear;
 mod nearest_code;
 mod optimize;
 mod resample;
+#[cfg(test)]
+mod tests;
 
 pub use activation::{gelu, leaky_relu, relu, silu};
 pub use attention::{Attention, attention, attention_with_dropout};

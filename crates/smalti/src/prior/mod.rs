@@ -4,6 +4,8 @@ pub mod codes;
 pub mod condition;
 pub mod config;
 pub mod gpt;
+mod plan;
+mod prepare;
 pub mod recipe;
 pub mod train;
 pub mod trainer;

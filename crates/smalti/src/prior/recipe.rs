@@ -1,7 +1,7 @@
 //! How a prior is trained: every setting of stage 2 with its default.
 
 use super::config::PriorConfig;
-use crate::data::{Crop, Filter, Resize, Transform};
+use crate::data::Transform;
 use crate::error::{Error, Result};
 use crate::training::{AdamConfig, LearningRate};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ impl Default for PriorNetwork {
 pub struct PriorTraining {
     /// Side of the square crops, in pixels; 0 takes the tokenizer's training size.
     pub size: usize,
+    /// Enlarge pictures that are smaller than `size`; without it they are skipped.
+    pub enlarge: bool,
     /// Also train on the mirrored pictures.
     pub flip: bool,
     pub background: [u8; 3],
@@ -68,6 +70,7 @@ impl Default for PriorTraining {
     fn default() -> Self {
         Self {
             size: 0,
+            enlarge: false,
             flip: true,
             background: [255, 255, 255],
             validation: 0.05,
@@ -89,13 +92,7 @@ impl Default for PriorTraining {
 impl PriorTraining {
     /// How pictures become crops to tokenise.
     pub fn transform(&self) -> Transform {
-        Transform {
-            size: self.size,
-            resize: Resize::Shortest(self.size),
-            crop: Crop::Center,
-            flip: false,
-            filter: Filter::Lanczos,
-        }
+        Transform::middle(self.size, self.enlarge)
     }
 
     pub fn schedule(&self) -> LearningRate {

@@ -1,17 +1,17 @@
 //! A whole stage-2 training: from a folder of pictures and a tokenizer to a run folder with a prior in it.
 
 use super::codes::CodeSet;
-use super::condition::{ClassCondition, Condition, StartToken};
+use super::condition::Condition;
 use super::config::PriorConfig;
+use super::plan;
+use super::prepare::{codes_of, condition, network, picture_size};
 use super::recipe::PriorRecipe;
 use super::trainer::{PriorTrainer, nats_per_code};
-use crate::checkpoint::{HostTensor, Model, ModelInfo, read_tensors};
+use crate::checkpoint::{Model, ModelInfo, read_tensors};
 use crate::data::order::Order;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
-use crate::tokenizer::plan::duration;
-use crate::tokenizer::train::report_bad;
 use crate::training::settings::to_yaml;
 use crate::training::{Budget, Clock, Event, Logs, Metrics, Observer, Run, unigram_entropy};
 use burn::module::Module;
@@ -22,8 +22,6 @@ use std::path::PathBuf;
 const SHOWN: usize = 16;
 /// The most pictures of the validation split that are measured.
 const MEASURED: usize = 512;
-/// Pictures that are held in memory at a time while codes are computed.
-const CHUNK: usize = 2048;
 
 /// The kinds of condition a training can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +103,7 @@ impl Session {
         let mut trainer = PriorTrainer::new(&config, &training, &device);
         let (step, before) = restore(&job, &run, &config, &mut trainer, &device)?;
         let unigram = unigram_entropy(&train.codes, train.codebook_size);
-        observer.event(Event::Plan(plan(
+        observer.event(Event::Plan(plan::describe(
             &job,
             &config,
             &trainer,
@@ -159,12 +157,10 @@ impl Session {
             left: self.clock.left(),
             metrics: &metrics,
         });
-        let due = |every: u64| every > 0 && step.is_multiple_of(every) && !self.clock.done();
-        let (validate, save) = (due(training.validate_every), due(training.checkpoint_every));
-        if validate {
+        if self.clock.due(training.validate_every) {
             self.validate(observer)?;
         }
-        if save {
+        if self.clock.due(training.checkpoint_every) {
             self.save(observer)?;
         }
         Ok(())
@@ -230,8 +226,7 @@ impl Session {
 
     fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let mut state = self.trainer.state();
-        let seconds = self.clock.elapsed() as f32;
-        state.insert("seconds".into(), HostTensor::f32([1], vec![seconds]));
+        self.clock.save(&mut state);
         let model = self.model();
         let keep = self.job.recipe.training.keep;
         let step = self.clock.step();
@@ -266,155 +261,6 @@ impl PriorJob {
     }
 }
 
-/// The picture size: asked for, or the one the tokenizer was trained on.
-fn picture_size(job: &PriorJob) -> Result<usize> {
-    let config = &job.tokenizer.tokenizer_config;
-    let trained = job
-        .tokenizer
-        .info
-        .recipe
-        .get("size")
-        .and_then(serde_json::Value::as_u64);
-    let size = match (job.recipe.training.size, trained) {
-        (0, Some(trained)) => trained as usize,
-        (0, None) => config.resolution,
-        (size, _) => size,
-    };
-    if size == 0 || !size.is_multiple_of(config.factor()) {
-        return Err(Error::input(format!(
-            "size is {size}; it must be a multiple of {}, the tokenizer's downsampling factor",
-            config.factor()
-        )));
-    }
-    Ok(size)
-}
-
-fn condition(job: &PriorJob, dataset: &Dataset) -> Result<Condition> {
-    match job.condition {
-        ConditionKind::None => Ok(Condition::None(StartToken::default())),
-        ConditionKind::Class if dataset.classes.is_empty() => Err(Error::input(format!(
-            "{} has no classes: put the pictures of each class into a folder of its own, or train with --condition none",
-            job.data.display()
-        ))),
-        ConditionKind::Class => {
-            if let Some(item) = dataset.items.iter().find(|item| item.class.is_none()) {
-                return Err(Error::file(
-                    &item.path,
-                    "this picture has no class: move it into a class's folder",
-                ));
-            }
-            Ok(Condition::Class(ClassCondition {
-                classes: dataset.classes.len(),
-                names: dataset.classes.clone(),
-            }))
-        }
-    }
-}
-
-fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfig> {
-    let tokenizer = &job.tokenizer.tokenizer_config;
-    let side = job.recipe.training.size / tokenizer.factor();
-    let chosen = &job.recipe.network;
-    let needed = match &condition {
-        Condition::Class(condition) => condition.classes,
-        Condition::None(start) => start.start_token + 1,
-    };
-    let config = PriorConfig {
-        layers: chosen.layers,
-        heads: chosen.heads,
-        width: chosen.width,
-        rows: side,
-        columns: side,
-        block_size: side * side + condition.length() - 1,
-        vocabulary_size: tokenizer.codebook_size.max(needed),
-        embedding_dropout: chosen.embedding_dropout,
-        residual_dropout: chosen.residual_dropout,
-        attention_dropout: chosen.attention_dropout,
-        unmasked_prefix: 0,
-        condition,
-    };
-    config.check()?;
-    Ok(config)
-}
-
-/// The codes of a split: from the run folder if they are there and made by this tokenizer, else computed and kept.
-fn codes_of(
-    job: &PriorJob,
-    run: &Run,
-    split: &str,
-    dataset: &Dataset,
-    flip: bool,
-    observer: &mut dyn Observer,
-) -> Result<CodeSet> {
-    let folder = run.folder().join("codes");
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-    let path = folder.join(format!("{split}.safetensors"));
-    if path.is_file() {
-        let set = CodeSet::load(&path)?;
-        set.check_tokenizer(&job.tokenizer, &path)?;
-        return Ok(set);
-    }
-    let set = tokenize(job, dataset, flip, observer)?;
-    set.save(&path)?;
-    Ok(set)
-}
-
-fn tokenize(
-    job: &PriorJob,
-    dataset: &Dataset,
-    flip: bool,
-    observer: &mut dyn Observer,
-) -> Result<CodeSet> {
-    let training = &job.recipe.training;
-    let device = job
-        .tokenizer
-        .tokenizer
-        .post_quant_conv
-        .weight
-        .val()
-        .device();
-    let side = training.size / job.tokenizer.tokenizer_config.factor();
-    let mut set = CodeSet::new(&job.tokenizer, side, side);
-    for (index, items) in dataset.items.chunks(CHUNK).enumerate() {
-        let part = Dataset {
-            items: items.to_vec(),
-            classes: dataset.classes.clone(),
-        };
-        let (mut pictures, kept, bad) =
-            data::load_all(&part, &training.transform(), training.background)?;
-        report_bad(&bad, observer);
-        let mut classes: Vec<i64> = kept
-            .iter()
-            .filter_map(|&item| part.items[item].class.map(|class| class as i64))
-            .collect();
-        if flip {
-            let mirrored: Vec<Vec<u8>> = pictures
-                .iter()
-                .map(|picture| mirror(picture, training.size))
-                .collect();
-            pictures.extend(mirrored);
-            classes.extend(classes.clone());
-        }
-        let made = CodeSet::encode(&job.tokenizer, &pictures, training.size, &device, |_| {});
-        set.codes.extend(made.codes);
-        set.classes.extend(classes);
-        let done = (index * CHUNK + items.len()).min(dataset.len());
-        observer.event(Event::Note(format!(
-            "codes of {done} of {} pictures computed",
-            dataset.len()
-        )));
-    }
-    Ok(set)
-}
-
-fn mirror(picture: &[u8], size: usize) -> Vec<u8> {
-    picture
-        .chunks(size * 3)
-        .flat_map(|row| row.chunks(3).rev().flatten())
-        .copied()
-        .collect()
-}
-
 fn restore(
     job: &PriorJob,
     run: &Run,
@@ -443,68 +289,5 @@ fn restore(
     trainer
         .load(gpt, &state)
         .map_err(|error| Error::file(&path, error.to_string()))?;
-    let seconds = state.get("seconds").and_then(HostTensor::as_f32);
-    let before = seconds
-        .and_then(|values| values.first())
-        .copied()
-        .unwrap_or(0.0);
-    Ok((checkpoint.step, f64::from(before)))
-}
-
-fn plan(
-    job: &PriorJob,
-    config: &PriorConfig,
-    trainer: &PriorTrainer,
-    sequences: [usize; 2],
-    unigram: f64,
-) -> Vec<String> {
-    let training = &job.recipe.training;
-    let parameters = trainer.gpt.num_params();
-    let codebook = job.tokenizer.tokenizer_config.codebook_size;
-    vec![
-        format!(
-            "data      {}: {} sequences of {} codes to train on{}, {} held back",
-            job.data.display(),
-            sequences[0],
-            config.codes(),
-            if training.flip {
-                " (mirrored ones included)"
-            } else {
-                ""
-            },
-            sequences[1]
-        ),
-        format!(
-            "network   {} layers, {} heads, width {}, condition {}: {:.2} M parameters",
-            config.layers,
-            config.heads,
-            config.width,
-            config.condition.name(),
-            parameters as f64 / 1e6
-        ),
-        format!(
-            "to beat   {:.3} nats per code (the codes' frequencies alone); knowing nothing costs {:.3} (log {codebook})",
-            unigram,
-            (codebook as f64).ln()
-        ),
-        format!(
-            "training  {}, batch {}, learning rate {}",
-            duration(job.budget, sequences[0], training.batch),
-            training.batch,
-            training.learning_rate
-        ),
-        format!(
-            "memory    about {:.1} GB",
-            memory(config, training.batch, parameters) / 1e9
-        ),
-        format!("run       {}", job.out.display()),
-    ]
-}
-
-/// Bytes: parameters with gradient and two moments, and about sixteen vectors per layer and position, and the logits.
-fn memory(config: &PriorConfig, batch: usize, parameters: usize) -> f64 {
-    let positions = (batch * config.block_size) as f64;
-    let floats = positions
-        * (16.0 * (config.width * config.layers) as f64 + 3.0 * config.vocabulary_size as f64);
-    4.0 * (4.0 * parameters as f64 + floats)
+    Ok((checkpoint.step, Clock::saved_seconds(&state)))
 }

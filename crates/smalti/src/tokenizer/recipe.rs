@@ -22,6 +22,8 @@ pub struct TokenizerTraining {
     pub size: usize,
     /// The shorter side is brought to this before the crop; 0 means `size`.
     pub resize: usize,
+    /// Enlarge pictures that are smaller than `size`; without it they are skipped.
+    pub enlarge: bool,
     pub crop: Crop,
     /// Mirror half of the pictures.
     pub flip: bool,
@@ -61,6 +63,7 @@ impl Default for TokenizerTraining {
         Self {
             size: 64,
             resize: 0,
+            enlarge: false,
             crop: Crop::Random,
             flip: true,
             background: [255, 255, 255],
@@ -98,6 +101,7 @@ impl TokenizerTraining {
         Transform {
             size: self.size,
             resize: Resize::Shortest(shortest),
+            enlarge: self.enlarge,
             crop: self.crop,
             flip: self.flip,
             filter: Filter::Lanczos,

@@ -184,16 +184,11 @@ impl Session {
 
     fn periodic(&mut self, observer: &mut dyn Observer) -> Result<()> {
         let training = &self.job.recipe.training;
-        let step = self.clock.step();
-        let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        let (validate, save) = (due(training.validate_every), due(training.checkpoint_every));
-        if self.clock.done() {
-            return Ok(());
-        }
-        if validate {
+        let (validate, save) = (training.validate_every, training.checkpoint_every);
+        if self.clock.due(validate) {
             self.validate(observer)?;
         }
-        if save {
+        if self.clock.due(save) {
             self.save(observer)?;
         }
         Ok(())
@@ -226,8 +221,7 @@ impl Session {
             "usage_window".into(),
             HostTensor::i64([window.len()], window),
         );
-        let seconds = self.clock.elapsed() as f32;
-        state.insert("seconds".into(), HostTensor::f32([1], vec![seconds]));
+        self.clock.save(&mut state);
         let model = self.model();
         let keep = self.job.recipe.training.keep;
         let step = self.clock.step();
@@ -289,12 +283,7 @@ fn resume(
         .load(model.tokenizer, &state, device)
         .map_err(in_file)?;
     usage.add(&saved_codes(&state, job.recipe.network.codebook_size));
-    let seconds = state.get("seconds").and_then(HostTensor::as_f32);
-    let before = seconds
-        .and_then(|values| values.first())
-        .copied()
-        .unwrap_or(0.0);
-    Ok((run, checkpoint.step, f64::from(before)))
+    Ok((run, checkpoint.step, Clock::saved_seconds(&state)))
 }
 
 fn saved_codes(state: &TensorMap, codebook_size: usize) -> Vec<i64> {

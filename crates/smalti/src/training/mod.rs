@@ -2,6 +2,7 @@
 //! program shows to the person who waits.
 
 mod adam;
+mod clock;
 mod event;
 mod logs;
 mod run;
@@ -13,6 +14,7 @@ mod usage;
 pub use adam::{Adam, AdamConfig};
 pub use event::{Event, Observer, Silent};
 pub use logs::{Logs, Metrics};
-pub use run::{Budget, Checkpoint, Clock, Run, run_of};
+pub use clock::{Budget, Clock};
+pub use run::{Checkpoint, Run, run_of};
 pub use schedule::LearningRate;
 pub use usage::{CodeUsage, UsageFigures, unigram_entropy};

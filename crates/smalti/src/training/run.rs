@@ -7,7 +7,6 @@ use crate::checkpoint::{TensorMap, write_atomic, write_tensors};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// A run folder.
 #[derive(Debug, Clone)]
@@ -166,82 +165,6 @@ fn open_to_others(folder: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn open_to_others(_: &Path) -> std::io::Result<()> {
     Ok(())
-}
-
-/// How long to train.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Budget {
-    Steps(u64),
-    Minutes(f64),
-}
-
-/// How far a run is, and how fast.
-pub struct Clock {
-    budget: Budget,
-    started: Instant,
-    /// Seconds that earlier sessions of this run took.
-    before: f64,
-    first_step: u64,
-    step: u64,
-}
-
-impl Clock {
-    /// A clock for a run that goes on from `step` after `before` seconds of training.
-    pub fn new(budget: Budget, step: u64, before: f64) -> Self {
-        Self {
-            budget,
-            started: Instant::now(),
-            before,
-            first_step: step,
-            step,
-        }
-    }
-
-    pub fn step(&self) -> u64 {
-        self.step
-    }
-
-    pub fn advance(&mut self) {
-        self.step += 1;
-    }
-
-    /// Seconds of training so far, earlier sessions included.
-    pub fn elapsed(&self) -> f64 {
-        self.before + self.started.elapsed().as_secs_f64()
-    }
-
-    /// The part of the run that is over, 0 to 1.
-    pub fn progress(&self) -> f64 {
-        match self.budget {
-            Budget::Steps(steps) => self.step as f64 / steps.max(1) as f64,
-            Budget::Minutes(minutes) => self.elapsed() / (60.0 * minutes).max(1e-9),
-        }
-    }
-
-    pub fn done(&self) -> bool {
-        self.progress() >= 1.0
-    }
-
-    /// Steps per second in this session.
-    pub fn rate(&self) -> f64 {
-        (self.step - self.first_step) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
-    }
-
-    /// The number of the last step, estimated where the budget is in minutes.
-    pub fn steps(&self) -> u64 {
-        match self.budget {
-            Budget::Steps(steps) => steps,
-            Budget::Minutes(_) => self.step + (self.left() * self.rate()) as u64,
-        }
-    }
-
-    /// Seconds left.
-    pub fn left(&self) -> f64 {
-        match self.budget {
-            Budget::Steps(steps) => steps.saturating_sub(self.step) as f64 / self.rate().max(1e-9),
-            Budget::Minutes(minutes) => (60.0 * minutes - self.elapsed()).max(0.0),
-        }
-    }
 }
 
 /// The model file that `path` stands for: itself, or the newest checkpoint's if it is a run folder.

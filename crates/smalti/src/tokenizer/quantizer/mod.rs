@@ -2,6 +2,8 @@
 
 mod l2;
 mod nearest;
+#[cfg(test)]
+mod tests;
 
 pub use l2::L2Quantizer;
 pub use nearest::NearestQuantizer;

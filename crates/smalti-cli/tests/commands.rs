@@ -1,0 +1,101 @@
+//! Every command once, as the README uses it, and its JSON.
+
+mod common;
+
+use common::*;
+use std::path::{Path, PathBuf};
+use tempfile::tempdir;
+
+fn json(arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn from_pictures_to_samples() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 8, 16);
+    let place = |name: &str| folder.path().join(name);
+    let (tokenizer, prior) = (place("tokenizer"), place("prior"));
+    train_tokenizer(&data, &tokenizer, "4", &[]);
+    train_prior(&data, &tokenizer, &prior, "4", &["--condition", "class"]);
+
+    let (first, second) = (data.join("circle/0.png"), data.join("cross/1.png"));
+    let odd = place("odd.png");
+    smalti::data::write_png(&odd, &image::RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200]))).unwrap();
+    let out = place("reconstructed");
+    let report = json(&["reconstruct", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&out)]);
+    assert!(report[0]["psnr"].is_number());
+    let size = image::image_dimensions(out.join("odd.png")).unwrap();
+    assert_eq!(size, (21, 35), "a picture of any size keeps it");
+    fails(&["reconstruct", "--model", text(&tokenizer), text(&first), "--out", text(&out)], &["exists", "--overwrite"]);
+
+    let codes = place("codes.safetensors");
+    let encode = ["encode", "--model", text(&tokenizer), text(&first), text(&second), "--out", text(&codes)];
+    assert_eq!(json(&encode)["rows"], 4);
+    let decoded = place("decoded");
+    json(&["decode", "--model", text(&tokenizer), text(&codes), "--out", text(&decoded)]);
+    assert_eq!(files(&decoded).len(), 3);
+    let reconstructed = image::open(out.join("0.png")).unwrap().to_rgb8();
+    assert_eq!(image::open(decoded.join("000000.png")).unwrap().to_rgb8(), reconstructed);
+    fails(&["encode", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&place("x"))], &["odd.png", "--size"]);
+
+    let report = json(&["nll", "--model", text(&prior), text(&first), "--class", "circle"]);
+    let nats = report["images"][0]["nats_per_code"].as_f64().unwrap();
+    let bits = report["images"][0]["bits_per_code"].as_f64().unwrap();
+    assert!((bits * std::f64::consts::LN_2 - nats).abs() < 1e-9);
+
+    let report = json(&["info", text(&prior)]);
+    assert_eq!(report["kind"], "tokenizer and class-conditional prior");
+    assert!(succeeds(&["info", text(&prior)]).contains("circle, cross"));
+    assert!(succeeds(&["weights", "list"]).contains("lpips-vgg"));
+    check_sampling(&prior, folder.path());
+}
+
+fn check_sampling(prior: &Path, folder: &Path) {
+    let sample = |name: &str, seed: &str| {
+        let out = folder.join(name);
+        succeeds(&["sample", "--model", text(prior), "-n", "5", "--seed", seed, "--out", text(&out), "--batch", "2"]);
+        files(&out).iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>()
+    };
+    let first = sample("samples-1", "1");
+    assert_eq!(first.len(), 6);
+    assert_eq!(first, sample("samples-2", "1"), "the same seed gives the same files");
+    assert_ne!(first, sample("samples-3", "2"));
+}
+
+#[test]
+fn the_demonstration_runs_and_shows() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("demo");
+    let report = json(&["demo", "--minutes", "0.1", "--out", text(&out)]);
+    for picture in ["reconstructed.png", "completed.png", "sampled.png"] {
+        assert!(out.join(picture).is_file(), "{picture}");
+    }
+    assert_eq!(report["pictures"].as_array().unwrap().len(), 3);
+    fails(&["demo", "--out", text(&out)], &["exists"]);
+}
+
+#[test]
+fn without_network_and_weights_one_error_names_the_ways() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 1, 3, 32);
+    let output = command(&["train", "tokenizer", "--data", text(&data), "--set", "size=32", "--out", text(&folder.path().join("run"))])
+        .current_dir(folder.path())
+        .env("SMALTI_CACHE", folder.path().join("cache"))
+        .env("SMALTI_WEIGHTS_MIRROR", "http://127.0.0.1:9")
+        .env_remove("SMALTI_ASSETS")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    for way in ["weights fetch", "weights import", "--perceptual none"] {
+        assert!(errors.contains(way), "no `{way}` in {errors}");
+    }
+    assert!(!folder.path().join("run").exists());
+}

@@ -1,0 +1,213 @@
+//! The CPU versions against the composed ones: same values, same gradients. Composed operations are burn's own, so their
+//! gradients are the truth here; the kernels' own tests check both against difference quotients.
+
+use super::*;
+use crate::checkpoint::host_values;
+use burn::tensor::{Device, Distribution, Int};
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let device = device();
+    device.seed(seed);
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &device)
+}
+
+#[track_caller]
+fn assert_near<const D: usize>(what: &str, ours: Tensor<D>, truth: Tensor<D>) {
+    assert_eq!(ours.dims(), truth.dims(), "{what}");
+    let (ours, truth) = (host_values(ours), host_values(truth));
+    let largest = truth.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
+    for (index, (ours, truth)) in ours.iter().zip(&truth).enumerate() {
+        let error = (ours - truth).abs();
+        assert!(error <= 2e-5 * largest, "{what}[{index}]: {ours} instead of {truth}");
+    }
+}
+
+/// Compares two versions of an operation of three tensors: outputs, and gradients of a random weighing of the outputs.
+fn compare<const A: usize, const B: usize, const C: usize, const O: usize>(
+    inputs: (Tensor<A>, Tensor<B>, Tensor<C>),
+    ours: impl Fn(Tensor<A>, Tensor<B>, Tensor<C>) -> Tensor<O>,
+    truth: impl Fn(Tensor<A>, Tensor<B>, Tensor<C>) -> Tensor<O>,
+) {
+    let run = |operation: &dyn Fn(Tensor<A>, Tensor<B>, Tensor<C>) -> Tensor<O>| {
+        let leaves = (
+            inputs.0.clone().detach().require_grad(),
+            inputs.1.clone().detach().require_grad(),
+            inputs.2.clone().detach().require_grad(),
+        );
+        let output = operation(leaves.0.clone(), leaves.1.clone(), leaves.2.clone());
+        let weights = random(output.dims(), 99);
+        let gradients = (output.clone() * weights).sum().backward();
+        (
+            output,
+            leaves.0.grad(&gradients).unwrap(),
+            leaves.1.grad(&gradients).unwrap(),
+            leaves.2.grad(&gradients).unwrap(),
+        )
+    };
+    let (ours, truth) = (run(&ours), run(&truth));
+    assert_near("output", ours.0, truth.0);
+    assert_near("gradient of the first", ours.1, truth.1);
+    assert_near("gradient of the second", ours.2, truth.2);
+    assert_near("gradient of the third", ours.3, truth.3);
+}
+
+#[test]
+fn convolutions() {
+    let cases = [
+        ([2, 9, 7, 5], [6, 5, 3, 3], Convolution::padded(1)),
+        ([1, 8, 8, 3], [4, 3, 1, 1], Convolution::padded(0)),
+        (
+            [2, 8, 6, 4],
+            [3, 4, 3, 3],
+            Convolution {
+                stride: 2,
+                padding: Padding::end(1),
+            },
+        ),
+        (
+            [1, 9, 9, 3],
+            [5, 3, 4, 4],
+            Convolution {
+                stride: 2,
+                padding: Padding::all(1),
+            },
+        ),
+    ];
+    for (input, weight, convolution) in cases {
+        compare(
+            (random(input, 1), random(weight, 2), random([weight[0]], 3)),
+            |x, w, b| conv2d(x, w, Some(b), convolution),
+            |x, w, b| conv2d::composed(x, w, Some(b), convolution),
+        );
+    }
+}
+
+#[test]
+fn the_weight_gradient_alone_is_that_of_the_backward_pass() {
+    let convolution = Convolution::padded(1);
+    let (input, weight) = (random([2, 6, 5, 4], 1), random([3, 4, 3, 3], 2));
+    let gradient = random([2, 6, 5, 3], 3);
+    let leaf = weight.clone().require_grad();
+    let output = conv2d(input.clone(), leaf.clone(), None, convolution);
+    let truth = leaf.grad(&(output * gradient.clone()).sum().backward()).unwrap();
+    let plain = |tensor: Tensor<4>| tensor.without_autodiff();
+    let ours = conv2d_weight_gradient(plain(input), plain(weight), plain(gradient), convolution);
+    assert_near("weight gradient", ours, truth);
+}
+
+#[test]
+fn group_normalisations() {
+    for (shape, groups) in [([2, 5, 3, 64], 32), ([1, 6, 4, 6], 6), ([3, 1, 1, 32], 4)] {
+        for silu in [false, true] {
+            let normalization = GroupNormalization {
+                groups,
+                epsilon: 1e-5,
+                silu,
+            };
+            compare(
+                (random(shape, 1), random([shape[3]], 2), random([shape[3]], 3)),
+                |x, gamma, beta| group_norm(x, gamma, beta, normalization),
+                |x, gamma, beta| group_norm::composed(x, gamma, beta, normalization),
+            );
+        }
+    }
+}
+
+#[test]
+fn layer_normalisation() {
+    compare(
+        (random([2, 5, 48], 1), random([48], 2), random([48], 3)),
+        layer_norm,
+        layer_norm::composed,
+    );
+}
+
+#[test]
+fn attentions() {
+    let causal = |unmasked_prefix| Attention {
+        causal: true,
+        unmasked_prefix,
+    };
+    let cases = [
+        ([2, 7, 3, 8], 7, causal(0)),
+        ([1, 70, 1, 32], 70, Attention::default()),
+        ([2, 9, 2, 4], 9, causal(4)),
+        ([1, 3, 2, 4], 8, causal(0)),
+        ([1, 1, 2, 4], 8, causal(0)),
+    ];
+    for (query, keys, mask) in cases {
+        let key = [query[0], keys, query[2], query[3]];
+        compare(
+            (random(query, 1), random(key, 2), random(key, 3)),
+            |q, k, v| attention(q, k, v, mask),
+            |q, k, v| attention::composed(q, k, v, mask, |weights| weights),
+        );
+    }
+}
+
+#[test]
+fn cross_entropies() {
+    let targets = Tensor::<1, Int>::from_data([3, 0, 10, 3], &device());
+    let logits = random([4, 11], 1).require_grad();
+    let weights = random([4], 2);
+    let run = |loss: Tensor<1>| {
+        let gradients = (loss.clone() * weights.clone()).sum().backward();
+        (loss, logits.grad(&gradients).unwrap())
+    };
+    let ours = run(cross_entropy(logits.clone(), targets.clone()));
+    let truth = run(cross_entropy::composed(logits.clone(), targets));
+    assert_near("loss", ours.0, truth.0);
+    assert_near("gradient", ours.1, truth.1);
+}
+
+#[test]
+fn nearest_codes() {
+    let (vectors, codebook) = (random([300, 8], 1), random([70, 8], 2));
+    let values = |codes: Tensor<1, Int>| codes.into_data_as::<i64>().try_into_vec::<i64>().unwrap();
+    let ours = values(nearest_code(vectors.clone(), codebook.clone()));
+    let truth = nearest_code::composed(vectors.without_autodiff(), codebook.without_autodiff());
+    assert_eq!(ours, values(truth));
+}
+
+#[test]
+fn of_equal_codes_the_first_is_taken() {
+    let codebook = Tensor::<2>::from_floats([[1.0, 0.0], [0.5, 0.5], [0.5, 0.5]], &device());
+    let vectors = Tensor::<2>::from_floats([[0.5, 0.5]], &device());
+    let codes = nearest_code(vectors, codebook).into_data_as::<i64>();
+    assert_eq!(codes.try_into_vec::<i64>().unwrap(), [1]);
+}
+
+#[test]
+fn adam_steps() {
+    let plain = |seed| random([500], seed).without_autodiff();
+    let mut ours = (plain(1), plain(2) * 0.0, plain(3) * 0.0);
+    let mut truth = ours.clone();
+    for step in 1..4 {
+        let scalars = AdamStep {
+            learning_rate: 0.01,
+            beta1: 0.5,
+            beta2: 0.9,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step,
+        };
+        let gradient = plain(10 + step);
+        ours = adam_step(ours.0, gradient.clone(), (ours.1, ours.2), scalars);
+        truth = optimize::composed(truth.0, gradient, (truth.1, truth.2), scalars);
+    }
+    assert_near("parameter", ours.0, truth.0);
+    assert_near("first moment", ours.1, truth.1);
+    assert_near("second moment", ours.2, truth.2);
+}
+
+#[test]
+fn upsampling_repeats_pixels() {
+    let input = Tensor::<4>::from_floats([[[[1.0], [2.0]], [[3.0], [4.0]]]], &device());
+    let output = host_values(upsample_nearest(input));
+    let expected = [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4].map(|value| value as f32);
+    assert_eq!(output, expected);
+}

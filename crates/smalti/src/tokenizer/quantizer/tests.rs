@@ -1,0 +1,170 @@
+//! Every quantiser: gradients against difference quotients, straight-through, both weightings, and files.
+
+use super::*;
+use crate::checkpoint::{host_values, load_parameters, parameters};
+use burn::tensor::{Device, Distribution};
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+fn config(quantizer: QuantizerKind, legacy_beta: bool) -> TokenizerConfig {
+    TokenizerConfig {
+        quantizer,
+        legacy_beta,
+        embed_dim: 3,
+        codebook_size: 5,
+        ..TokenizerConfig::default()
+    }
+}
+
+fn kinds() -> [QuantizerKind; 2] {
+    [QuantizerKind::Nearest, QuantizerKind::L2]
+}
+
+fn quantizer(config: &TokenizerConfig) -> Quantizer {
+    let mut init = Initializer::seeded(&device(), 3);
+    let mut quantizer = Quantizer::new(&mut init, config);
+    // The authors' initial codes are tiny; spread them so that the vectors below have different nearest codes.
+    if let Quantizer::Nearest(nearest) = &mut quantizer {
+        nearest.embedding.weight = init.normal([config.codebook_size, config.embed_dim], 1.0);
+    }
+    quantizer
+}
+
+fn vectors(seed: u64) -> Tensor<4> {
+    let device = device();
+    device.seed(seed);
+    Tensor::random([1, 2, 2, 3], Distribution::Normal(0.0, 1.0), &device)
+}
+
+fn codebook(quantizer: &Quantizer) -> Tensor<2> {
+    match quantizer {
+        Quantizer::Nearest(nearest) => nearest.embedding.weight.val(),
+        Quantizer::L2(l2) => l2.embedding.weight.val(),
+    }
+}
+
+fn with_codebook(mut quantizer: Quantizer, values: Tensor<2>) -> Quantizer {
+    let weight = burn::module::Param::from_tensor(values);
+    match &mut quantizer {
+        Quantizer::Nearest(nearest) => nearest.embedding.weight = weight,
+        Quantizer::L2(l2) => l2.embedding.weight = weight,
+    }
+    quantizer
+}
+
+fn loss(quantizer: &Quantizer, vectors: Tensor<4>) -> f32 {
+    quantizer.forward(vectors).loss.into_scalar()
+}
+
+/// Difference quotients of `f` around `point`. The loss is quadratic in pieces, so a wide step is exact enough.
+fn quotients(point: &[f32], f: impl Fn(Vec<f32>) -> f32) -> Vec<f32> {
+    let step = 1e-3;
+    (0..point.len())
+        .map(|index| {
+            let moved = |by: f32| {
+                let mut moved = point.to_vec();
+                moved[index] += by;
+                moved
+            };
+            (f(moved(step)) - f(moved(-step))) / (2.0 * step)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn assert_near(what: &str, ours: &[f32], truth: &[f32]) {
+    for (ours, truth) in ours.iter().zip(truth) {
+        assert!((ours - truth).abs() < 2e-3, "{what}: {ours} instead of {truth}");
+    }
+}
+
+/// The loss's two terms stop the gradient on one side each, so its full derivative by the vectors is that of the
+/// commitment term alone if the other's weight is 0, and so for the codes.
+#[test]
+fn gradients_of_the_loss_are_its_difference_quotients() {
+    for kind in kinds() {
+        for (legacy, beta, by_vectors) in [(false, 0.0, false), (true, 0.0, true), (false, 0.25, false)] {
+            let config = TokenizerConfig {
+                beta,
+                ..config(kind, legacy)
+            };
+            let quantizer = quantizer(&config);
+            let input = vectors(5).require_grad();
+            let gradients = quantizer.forward(input.clone()).loss.backward();
+            let to_vectors = host_values(input.grad(&gradients).unwrap());
+            let to_codes = host_values(codebook(&quantizer).grad(&gradients).unwrap());
+            let from = |values: Vec<f32>| {
+                Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([1, 2, 2, 3])
+            };
+            let vector_slopes = quotients(&host_values(vectors(5)), |moved| loss(&quantizer, from(moved)));
+            let code_slopes = quotients(&host_values(codebook(&quantizer)), |moved| {
+                let codes = Tensor::<1>::from_floats(moved.as_slice(), &device()).reshape([5, 3]);
+                loss(&with_codebook(quantizer.clone(), codes), vectors(5))
+            });
+            // With both weights the value is their sum times one squared distance, of which each side gets its share.
+            let total = if legacy { 1.0 + beta } else { beta + 1.0 };
+            let share = |weight: f32, slopes: &[f32]| -> Vec<f32> {
+                slopes.iter().map(|slope| slope * weight / total).collect()
+            };
+            let (commitment, codes) = if legacy { (1.0, beta) } else { (beta, 1.0) };
+            assert_near("vectors", &to_vectors, &share(commitment, &vector_slopes));
+            assert_near("codes", &to_codes, &share(codes, &code_slopes));
+            let silent = if by_vectors { &to_codes } else { &to_vectors };
+            assert!(beta > 0.0 || silent.iter().all(|&slope| slope == 0.0));
+        }
+    }
+}
+
+#[test]
+fn the_latent_is_the_code_forward_and_the_vector_backward() {
+    let config = config(QuantizerKind::Nearest, false);
+    let quantizer = quantizer(&config);
+    let input = vectors(6).require_grad();
+    let quantized = quantizer.forward(input.clone());
+    let looked_up = host_values(quantizer.lookup(quantized.codes));
+    assert_near("latent", &host_values(quantized.latent.clone()), &looked_up);
+    let gradients = quantized.latent.sum().backward();
+    let gradient = host_values(input.grad(&gradients).unwrap());
+    assert!(gradient.iter().all(|&value| value == 1.0));
+}
+
+#[test]
+fn unit_length_latents_have_unit_length() {
+    let quantizer = quantizer(&config(QuantizerKind::L2, false));
+    let latent = quantizer.forward(vectors(7)).latent;
+    for length in host_values(latent.square().sum_dim(3)) {
+        assert!((length - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_zero_vector_has_a_finite_gradient() {
+    let quantizer = quantizer(&config(QuantizerKind::L2, false));
+    let input = (vectors(8) * 0.0).detach().require_grad();
+    let quantized = quantizer.forward(input.clone());
+    let gradients = (quantized.latent.sum() + quantized.loss).backward();
+    assert!(host_values(input.grad(&gradients).unwrap()).iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn parameters_survive_a_file() {
+    for kind in kinds() {
+        let config = config(kind, false);
+        let original = quantizer(&config);
+        let saved = parameters(&original, "quantize.", str::to_string);
+        assert!(saved.contains_key("quantize.embedding.weight"), "{:?}", saved.keys());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codes.safetensors");
+        crate::checkpoint::write_tensors(&path, &saved, &Default::default()).unwrap();
+        let (read, _) = crate::checkpoint::read_tensors(&path).unwrap();
+        let fresh = Quantizer::new(&mut Initializer::zeros(&device()), &config);
+        let loaded = load_parameters(fresh, &read, "quantize.", str::to_string).unwrap();
+        let codes = |quantizer: &Quantizer| {
+            let codes = quantizer.forward(vectors(9)).codes.into_data_as::<i64>();
+            codes.try_into_vec::<i64>().unwrap()
+        };
+        assert_eq!(codes(&loaded), codes(&original));
+    }
+}
