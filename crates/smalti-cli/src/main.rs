@@ -6,6 +6,8 @@ mod output;
 mod progress;
 
 use clap::{Args, Parser, Subcommand};
+use smalti::Error;
+use smalti::ops::check_instruction_set;
 use std::process::ExitCode;
 
 /// Learn the pieces of pictures and how they compose: VQGAN tokenizers and transformer priors on your own machine.
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
             .build_global();
     }
     let common = &cli.common;
-    let result = match cli.command {
+    let result = check_instruction_set().and_then(|()| match cli.command {
         Command::Demo(command) => command.run(common),
         Command::Train(command) => command.run(common),
         Command::Reconstruct(command) => command.run(common),
@@ -78,12 +80,15 @@ fn main() -> ExitCode {
         Command::Import(command) => command.run(common),
         Command::Info(command) => command.run(common),
         Command::Weights(command) => command.run(common),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("smalti: {error}");
-            ExitCode::FAILURE
+            match error {
+                Error::Input(_) => ExitCode::from(2),
+                Error::Io { .. } | Error::File { .. } => ExitCode::from(1),
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Where models come from and what they run on.
 
 use smalti::checkpoint::Model;
-use smalti::training::run_of;
-use smalti::{Device, Result};
+use smalti::training::model_file;
+use smalti::{Device, Error, Result};
 use std::path::Path;
 
 /// The device that networks run on.
@@ -12,5 +12,14 @@ pub fn device() -> Device {
 
 /// Loads a model file, or the newest checkpoint of a run folder.
 pub fn load(path: &Path) -> Result<Model> {
-    Model::load(&run_of(path)?, &device())
+    Model::load(&model_file(path)?, &device())
+}
+
+/// [`load`], for commands that read or write pictures.
+pub fn load_for_pictures(path: &Path) -> Result<Model> {
+    let model = load(path)?;
+    model
+        .require_pictures()
+        .map_err(|error| Error::file(path, error.to_string()))?;
+    Ok(model)
 }

@@ -4,20 +4,34 @@ use crate::Common;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Refuses a file that exists.
-pub fn free(path: &Path, overwrite: bool) -> Result<()> {
-    if path.exists() && !overwrite {
-        return Err(Error::input(format!(
-            "{} exists: choose another --out, or say --overwrite",
-            path.display()
-        )));
-    }
+/// Refuses a file that exists, and a folder in its place.
+pub fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
     if path.is_dir() {
         return Err(Error::input(format!(
             "{} is a folder; name a file",
             path.display()
         )));
     }
+    if path.exists() && !overwrite {
+        return Err(Error::input(format!(
+            "{} exists: choose another --out, or say --overwrite",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The files `names` in `folder`; refuses them if one exists.
+pub fn files_in(folder: &Path, names: &[String], overwrite: bool) -> Result<Vec<PathBuf>> {
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    for path in &paths {
+        refuse_existing(path, overwrite)?;
+    }
+    Ok(paths)
+}
+
+/// Creates the folder that a file will lie in.
+pub fn folder_of(path: &Path) -> Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => folder(parent),
         _ => Ok(()),
@@ -29,24 +43,16 @@ pub fn folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(|error| Error::io(path, error))
 }
 
-/// The files `names` in `folder`, which is created; refuses them if one exists.
-pub fn free_in(folder_path: &Path, names: &[String], overwrite: bool) -> Result<Vec<PathBuf>> {
-    let paths: Vec<PathBuf> = names.iter().map(|name| folder_path.join(name)).collect();
-    if let Some(path) = paths.iter().find(|path| path.exists() && !overwrite) {
-        return Err(Error::input(format!(
-            "{} exists: choose another --out, or say --overwrite",
-            path.display()
-        )));
-    }
-    folder(folder_path)?;
-    Ok(paths)
-}
-
 /// Writes a line to standard output. A reader that has seen enough (`| head`) ends the program quietly.
 pub fn line(text: impl std::fmt::Display) {
     use std::io::Write;
-    if writeln!(std::io::stdout(), "{text}").is_err() {
-        std::process::exit(0);
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => {
+            eprintln!("smalti: standard output: {error}");
+            std::process::exit(1);
+        }
     }
 }
 
@@ -61,9 +67,12 @@ pub fn print(common: &Common, json: serde_json::Value, text: impl FnOnce() -> Ve
     }
 }
 
-/// `NAME.png` for each picture, told apart by a number where two have the same name.
+/// The name of the picture that shows all others.
+pub const GRID: &str = "grid.png";
+
+/// `NAME.png` for each picture, told apart by a number where two have the same name or that of the grid.
 pub fn picture_names(inputs: &[PathBuf]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
+    let mut names = vec![GRID.to_string()];
     for input in inputs {
         let stem = input
             .file_stem()
@@ -76,5 +85,5 @@ pub fn picture_names(inputs: &[PathBuf]) -> Vec<String> {
         }
         names.push(name);
     }
-    names
+    names.split_off(1)
 }

@@ -3,8 +3,8 @@
 use crate::Common;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use smalti::training::{Event, Metrics, Observer};
+use smalti::weights::fetch::Progress;
 use std::io::IsTerminal;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,6 @@ pub struct TrainingView {
     terminal: bool,
     /// Fields shown behind the bar: metric and short name.
     shown: &'static [(&'static str, &'static str)],
-    stop: Arc<AtomicBool>,
     last_line: Option<Instant>,
 }
 
@@ -34,6 +33,7 @@ impl TrainingView {
                 ("logits_real", "real"),
                 ("logits_fake", "fake"),
                 ("usage_batch", "usage(batch)"),
+                ("perplexity_batch", "perplexity(batch)"),
                 ("usage_65536", "usage(65536)"),
                 ("perplexity_65536", "perplexity(65536)"),
             ],
@@ -52,6 +52,7 @@ impl TrainingView {
     }
 
     fn new(common: &Common, shown: &'static [(&'static str, &'static str)]) -> Self {
+        watch_for_interrupt(common.quiet);
         let terminal = std::io::stderr().is_terminal() && !common.quiet;
         let bar = ProgressBar::with_draw_target(None, target(terminal));
         bar.set_style(style("{wide_bar} {pos}/{len} {msg}"));
@@ -60,7 +61,6 @@ impl TrainingView {
             quiet: common.quiet,
             terminal,
             shown,
-            stop: interrupt_flag(),
             last_line: None,
         }
     }
@@ -124,7 +124,7 @@ impl Observer for TrainingView {
     }
 
     fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        INTERRUPTED.load(Ordering::Relaxed)
     }
 }
 
@@ -163,18 +163,55 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
+/// Whether Ctrl-C was pressed. One flag for the whole program: only one handler can be set.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
 /// The first Ctrl-C asks the training to save and stop, the second ends the program.
-fn interrupt_flag() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&flag);
-    // Only one handler can be set; a program that trains twice keeps the first.
+fn watch_for_interrupt(quiet: bool) {
+    // A second training finds the handler of the first, which does the same.
     let _ = ctrlc::set_handler(move || {
-        if shared.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(1);
         }
-        eprintln!("\nsaving, then stopping; press Ctrl-C again to stop at once");
+        if !quiet {
+            eprintln!("\nsaving, then stopping; press Ctrl-C again to stop at once");
+        }
     });
-    flag
+}
+
+/// Shows a download: which file, and how far it is.
+pub struct Download {
+    bar: ProgressBar,
+    quiet: bool,
+    file: String,
+}
+
+impl Download {
+    pub fn new(common: &Common) -> Self {
+        let bar = bar(common, 0, "bytes");
+        bar.set_style(style("{wide_bar} {bytes}/{total_bytes} · {bytes_per_sec} · {eta} left"));
+        Self {
+            bar,
+            quiet: common.quiet,
+            file: String::new(),
+        }
+    }
+
+    pub fn show(&mut self, progress: &Progress) {
+        if self.file != progress.file && !self.quiet {
+            let size = progress.total.map_or(String::new(), |total| format!(" ({} MB)", total.div_ceil(1_000_000)));
+            self.bar.suspend(|| eprintln!("fetching {}{size}", progress.file));
+            self.file = progress.file.clone();
+        }
+        self.bar.set_length(progress.total.unwrap_or(progress.received));
+        self.bar.set_position(progress.received);
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// A metric as a person reads it: shares in percent, large numbers without decimals.

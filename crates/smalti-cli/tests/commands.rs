@@ -30,7 +30,7 @@ fn from_pictures_to_samples() {
     smalti::data::write_png(&odd, &image::RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200]))).unwrap();
     let out = place("reconstructed");
     let report = json(&["reconstruct", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&out)]);
-    assert!(report[0]["psnr"].is_number());
+    assert!(report["pictures"][0]["psnr"].is_number());
     let size = image::image_dimensions(out.join("odd.png")).unwrap();
     assert_eq!(size, (21, 35), "a picture of any size keeps it");
     fails(&["reconstruct", "--model", text(&tokenizer), text(&first), "--out", text(&out)], &["exists", "--overwrite"]);
@@ -46,8 +46,8 @@ fn from_pictures_to_samples() {
     fails(&["encode", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&place("x"))], &["odd.png", "--size"]);
 
     let report = json(&["nll", "--model", text(&prior), text(&first), "--class", "circle"]);
-    let nats = report["images"][0]["nats_per_code"].as_f64().unwrap();
-    let bits = report["images"][0]["bits_per_code"].as_f64().unwrap();
+    let nats = report["pictures"][0]["nats_per_code"].as_f64().unwrap();
+    let bits = report["pictures"][0]["bits_per_code"].as_f64().unwrap();
     assert!((bits * std::f64::consts::LN_2 - nats).abs() < 1e-9);
 
     let report = json(&["info", text(&prior)]);
@@ -78,7 +78,40 @@ fn the_demonstration_runs_and_shows() {
         assert!(out.join(picture).is_file(), "{picture}");
     }
     assert_eq!(report["pictures"].as_array().unwrap().len(), 3);
+    // Unseen pictures above what the tokenizer makes of them: even seconds of training show the colours.
+    let grid = smalti::data::read_image(&out.join("reconstructed.png"), [255; 3]).unwrap();
+    let half = grid.height() / 2;
+    let part = |top| image::imageops::crop_imm(&grid, 0, top, grid.width(), half).to_image();
+    let psnr = smalti::tokenizer::picture::psnr(&part(0), &part(grid.height() - half));
+    assert!(psnr > 9.0, "PSNR {psnr}");
     fails(&["demo", "--out", text(&out)], &["exists"]);
+}
+
+#[test]
+fn weights_are_not_written_over_a_file() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("weights.safetensors");
+    std::fs::write(&file, "mine").unwrap();
+    fails(&["weights", "import", text(&file), "--out", text(&file)], &["exists", "--overwrite"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_bad_picture_leaves_no_reconstructions() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 1, 3, 16);
+    let (run, out) = (folder.path().join("run"), folder.path().join("out"));
+    train_tokenizer(&data, &run, "1", &[]);
+    let bad = folder.path().join("bad.png");
+    std::fs::write(&bad, "no picture").unwrap();
+    let good = data.join("circle/0.png");
+    fails(&["reconstruct", "--model", text(&run), text(&good), text(&bad), "--out", text(&out)], &["bad.png"]);
+    assert!(!out.exists());
+    // A picture called like the grid does not take its place.
+    let grid = folder.path().join("grid.png");
+    std::fs::copy(&good, &grid).unwrap();
+    succeeds(&["reconstruct", "--model", text(&run), text(&grid), "--out", text(&out)]);
+    assert_eq!(files(&out).len(), 2);
 }
 
 #[test]

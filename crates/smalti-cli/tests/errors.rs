@@ -62,6 +62,20 @@ fn a_truncated_jpeg_among_good_files_is_skipped_and_named() {
 }
 
 #[test]
+fn a_bad_picture_among_those_held_back_is_skipped() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 1, 4, 16);
+    // Of four pictures one is held back; whichever it is, once it is the bad one.
+    for index in 0..4 {
+        let picture = data.join(format!("circle/{index}.png"));
+        let good = fs::read(&picture).unwrap();
+        fs::write(&picture, "no picture").unwrap();
+        train_tokenizer(&data, &folder.path().join(format!("run-{index}")), "1", &[]);
+        fs::write(&picture, good).unwrap();
+    }
+}
+
+#[test]
 fn pictures_smaller_than_the_crop() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 3, 12);
@@ -88,6 +102,8 @@ fn settings_out_of_range() {
     training_fails(&data, &["--set", "channels=33"], &["channels is 33", "32"]);
     training_fails(&data, &["--set", "size=18"], &["size is 18", "multiple of 4"]);
     training_fails(&data, &["--set", "batch=0"], &["batch is 0"]);
+    training_fails(&data, &["--set", "validation=.nan"], &["validation is NaN"]);
+    training_fails(&data, &["--set", "in_channels=1"], &["in_channels"]);
     training_fails(&data, &["--set", "discriminator_layers=3"], &["discriminator_layers"]);
     training_fails(&data, &["--perceptual", "nonsense"], &["nonsense", "vgg, alex, none"]);
 }

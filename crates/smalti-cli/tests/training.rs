@@ -114,6 +114,32 @@ fn a_continued_prior_is_the_same_prior() {
 }
 
 
+#[test]
+fn a_run_goes_on_with_nothing_but_its_folder() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 6, 16);
+    let (tokenizer, prior) = (folder.path().join("tokenizer"), folder.path().join("prior"));
+    train_tokenizer(&data, &tokenizer, "3", &["--set", "checkpoint_every=2"]);
+    train_prior(&data, &tokenizer, &prior, "3", &["--set", "checkpoint_every=2", "--condition", "class"]);
+    for (stage, run) in [("tokenizer", &tokenizer), ("prior", &prior)] {
+        fs::remove_dir_all(run.join("checkpoints/00000003")).unwrap();
+        let whole = succeeds(&["--json", "train", stage, "--resume", text(run)]);
+        let report: serde_json::Value = serde_json::from_str(&whole).unwrap();
+        assert_eq!(report["step"], 3, "the run's own number of steps");
+        assert_eq!(report["stopped"], false);
+        succeeds(&["train", stage, "--resume", text(run), "--steps", "4"]);
+        assert!(fs::read_to_string(run.join("config.yaml")).unwrap().contains("steps: 4"));
+        assert!(model(run, 4).is_file());
+    }
+    let state = tokenizer.join("checkpoints/00000004/state.safetensors");
+    let bytes = fs::read(&state).unwrap();
+    fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
+    fails(&["train", "tokenizer", "--resume", text(&tokenizer), "--steps", "5"], &["state.safetensors"]);
+    fs::write(&state, bytes).unwrap();
+    let other = ["train", "tokenizer", "--resume", text(&tokenizer), "--set", "codebook_size=64"];
+    fails(&other, &["network differs"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_saves_and_ends_well() {

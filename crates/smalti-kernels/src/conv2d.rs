@@ -12,7 +12,6 @@ use crate::matmul::{Matrix, MatrixMut, Product, multiply};
 use crate::reduce::column_sums;
 use crate::scratch::with_scratch;
 use crate::split::blocks_of_rows;
-use crate::threads;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -33,6 +32,9 @@ const MIN_TILE_PIXELS: usize = 32;
 
 /// Side of the squares in which weights are transposed: a cache line of floats.
 const REPACK: usize = 16;
+
+/// Pieces that work is cut into at least. The same on every machine, so that results are.
+const PARTS: usize = 8;
 
 /// Sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,7 +222,7 @@ pub fn backward_weight(
         );
     }
     let tiles = weight_tiles(shape);
-    let parts = threads().min(tiles.len());
+    let parts = PARTS.min(tiles.len());
     let len = grad_weight.len();
     let gradient = WeightGradient {
         shape,
@@ -228,8 +230,8 @@ pub fn backward_weight(
         input,
         grad_output,
     };
-    // Each part is a fixed range of tiles with sums of its own, so the order of additions does not
-    // depend on which thread is faster.
+    // Each part is a fixed range of tiles with sums of its own, so the order of additions depends
+    // neither on the number of threads nor on which of them is faster.
     with_scratch(parts * len, |partials| {
         let jobs = partials.par_chunks_mut(len).enumerate();
         jobs.for_each(|(part, sums)| {
@@ -380,9 +382,9 @@ fn run_phases(
     });
 }
 
-/// The limits with fewer positions, if the threads would otherwise go without work.
+/// The limits with fewer positions, if there would otherwise not be [`PARTS`] pieces of work.
 fn fair_budget(pixels: usize, limits: Budget) -> Budget {
-    let fair = pixels.div_ceil(threads());
+    let fair = pixels.div_ceil(PARTS);
     Budget {
         pixels: fair.clamp(MIN_TILE_PIXELS, limits.pixels),
         ..limits

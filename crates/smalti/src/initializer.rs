@@ -34,7 +34,7 @@ impl Initializer {
         Param::from_tensor(Tensor::full(shape, value, &self.device))
     }
 
-    /// Uniform in `[-bound, bound)`.
+    /// Uniform in `[-bound, bound]`.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
         self.draw(shape, |random| random.random_range(-bound..=bound))
     }

@@ -27,14 +27,15 @@ pub struct Decode {
 
 impl Decode {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load(&self.model)?;
+        let model = models::load_for_pictures(&self.model)?;
         let set = CodeSet::load(&self.codes)?;
         set.check_tokenizer(&model, &self.codes)?;
         let mut names: Vec<String> = (0..set.len())
             .map(|index| format!("{index:06}.png"))
             .collect();
-        names.push("grid.png".into());
-        let paths = output::free_in(&self.out, &names, self.overwrite)?;
+        names.push(output::GRID.into());
+        let paths = output::files_in(&self.out, &names, self.overwrite)?;
+        output::folder(&self.out)?;
         let bar = progress::bar(common, set.len() as u64, "pictures");
         let mut pictures = Vec::new();
         for index in 0..set.len() {
@@ -51,7 +52,7 @@ impl Decode {
             write_png(&paths[set.len()], &grid(&pictures, 8, GRID_PADDING))?;
         }
         let out = self.out.display().to_string();
-        output::print(common, json!({"out": out, "pictures": set.len()}), || {
+        output::print(common, json!({"out": out, "count": set.len(), "pictures": &paths[..set.len()]}), || {
             vec![format!("{} pictures in {out}", set.len())]
         });
         Ok(())

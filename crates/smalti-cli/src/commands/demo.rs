@@ -7,11 +7,10 @@ use serde_json::json;
 use smalti::checkpoint::Model;
 use smalti::data::drawn::{SHAPES, draw};
 use smalti::data::{GRID_PADDING, grid, pairs_grid, write_png};
-use smalti::prior::train::ConditionKind;
-use smalti::prior::{self, PriorJob, PriorRecipe};
+use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
 use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
 use smalti::tokenizer::{self, TokenizerJob, TokenizerRecipe, picture};
-use smalti::training::Budget;
+use smalti::training::Trained;
 use smalti::training::settings::set_from_argument;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -81,12 +80,19 @@ impl Demo {
             common,
             "\nstage 1: a tokenizer learns the parts of these pictures",
         );
-        let model = self.train_tokenizer(common, &pictures)?;
+        let trained = self.train_tokenizer(common, &pictures)?;
+        if trained.stopped {
+            return Ok(());
+        }
         progress::note(
             common,
             "\nstage 2: a transformer learns how the parts compose",
         );
-        let model = self.train_prior(common, &pictures, model)?;
+        let trained = self.train_prior(common, &pictures, trained.model)?;
+        if trained.stopped {
+            return Ok(());
+        }
+        let model = trained.model;
         let results = self.show(&model)?;
         let seconds = started.elapsed().as_secs_f64();
         let json = json!({"out": self.out, "seconds": seconds, "pictures": results});
@@ -112,15 +118,15 @@ impl Demo {
         Ok(())
     }
 
-    fn train_tokenizer(&self, common: &Common, pictures: &Path) -> Result<Model> {
+    fn train_tokenizer(&self, common: &Common, pictures: &Path) -> Result<Trained> {
         let mut recipe = TokenizerRecipe::default();
         for setting in TOKENIZER {
             set_from_argument(&mut [&mut recipe.network, &mut recipe.training], setting)?;
         }
+        recipe.training.data = pictures.to_path_buf();
+        recipe.training.minutes = 0.55 * self.minutes;
         let job = TokenizerJob {
             recipe,
-            data: pictures.to_path_buf(),
-            budget: Budget::Minutes(0.55 * self.minutes),
             out: self.out.join("tokenizer"),
             resume: false,
             lpips: None,
@@ -128,17 +134,17 @@ impl Demo {
         tokenizer::train(job, &models::device(), &mut TrainingView::tokenizer(common))
     }
 
-    fn train_prior(&self, common: &Common, pictures: &Path, tokenizer: Model) -> Result<Model> {
+    fn train_prior(&self, common: &Common, pictures: &Path, tokenizer: Model) -> Result<Trained> {
         let mut recipe = PriorRecipe::default();
         for setting in PRIOR {
             set_from_argument(&mut [&mut recipe.network, &mut recipe.training], setting)?;
         }
+        recipe.training.data = pictures.to_path_buf();
+        recipe.training.condition = ConditionKind::Class;
+        recipe.training.minutes = 0.45 * self.minutes;
         let job = PriorJob {
             recipe,
             tokenizer,
-            condition: ConditionKind::Class,
-            data: pictures.to_path_buf(),
-            budget: Budget::Minutes(0.45 * self.minutes),
             out: self.out.join("prior"),
             resume: false,
         };

@@ -4,7 +4,7 @@ use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::checkpoint::Model;
-use smalti::data::{Transform, read_image};
+use smalti::data::{Transform, read_image, square};
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
 use smalti::{Error, Result};
@@ -32,8 +32,8 @@ pub struct Encode {
 
 impl Encode {
     pub fn run(self, common: &Common) -> Result<()> {
-        output::free(&self.out, self.overwrite)?;
-        let model = models::load(&self.model)?;
+        output::refuse_existing(&self.out, self.overwrite)?;
+        let model = models::load_for_pictures(&self.model)?;
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let mut set: Option<CodeSet> = None;
         for image in &self.images {
@@ -54,10 +54,11 @@ impl Encode {
         }
         bar.finish_and_clear();
         let Some(set) = set else { return Ok(()) };
+        output::folder_of(&self.out)?;
         set.save(&self.out)?;
         let out = self.out.display().to_string();
         let json =
-            json!({"codes": out, "pictures": set.len(), "rows": set.rows, "columns": set.columns});
+            json!({"out": out, "count": set.len(), "rows": set.rows, "columns": set.columns});
         output::print(common, json, || {
             vec![format!(
                 "{out}: {} pictures, {} × {} codes each",
@@ -70,7 +71,7 @@ impl Encode {
     }
 
     fn codes(&self, model: &Model, path: &Path) -> Result<(Vec<i64>, [usize; 2])> {
-        let image = read_image(path, [255; 3])?;
+        let image = read_image(path, model.background())?;
         let Some(size) = self.size else {
             return Ok(picture::encode(model, &image));
         };

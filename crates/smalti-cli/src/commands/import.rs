@@ -28,11 +28,12 @@ pub struct Import {
 
 impl Import {
     pub fn run(self, common: &Common) -> Result<()> {
-        output::free(&self.out, self.overwrite)?;
+        output::refuse_existing(&self.out, self.overwrite)?;
         let model = import(&self.source, &self.config, &models::device())?;
+        output::folder_of(&self.out)?;
         model.save(&self.out)?;
         let (out, kind) = (self.out.display().to_string(), super::info::kind(&model));
-        output::print(common, json!({"model": out, "kind": kind}), || {
+        output::print(common, json!({"out": out, "kind": kind}), || {
             vec![format!("{out}: {kind}")]
         });
         Ok(())

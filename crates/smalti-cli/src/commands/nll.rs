@@ -5,7 +5,6 @@ use clap::Args;
 use serde_json::json;
 use smalti::data::{Transform, read_image};
 use smalti::prior::CodeSet;
-use smalti::prior::condition::Condition;
 use smalti::prior::trainer::nats_per_code;
 use smalti::{Error, Result};
 use std::path::PathBuf;
@@ -27,33 +26,27 @@ pub struct Nll {
 
 impl Nll {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load(&self.model)?;
+        let model = models::load_for_pictures(&self.model)?;
         let (config, gpt) = model.require_prior()?;
         if config.rows != config.columns {
-            return Err(Error::input("this prior is not for square pictures"));
+            return Err(Error::input("this prior is not for square pictures; measuring those is not possible yet"));
         }
-        let class = match (&config.condition, &self.class) {
-            (Condition::Class(condition), Some(text)) => Some(condition.find(text)?),
-            (Condition::None(_), Some(_)) => {
-                return Err(Error::input(
-                    "--class is given, but this prior has no classes",
-                ));
-            }
-            (_, None) => None,
-        };
+        let class = config.condition.class(self.class.as_deref())?;
         // Without a class, a class-conditional prior says so before any picture is read.
         config.condition.tokens(class)?;
         let size = config.rows * model.tokenizer_config.factor();
         let transform = Transform::middle(size, false);
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let mut nats = Vec::new();
+        let mut set = CodeSet::new(&model, config.rows, config.columns);
+        set.classes = class.iter().map(|&class| class as i64).collect();
         for image in &self.images {
-            let square = transform
-                .center(&read_image(image, [255; 3])?)
+            let middle = transform
+                .center(&read_image(image, model.background())?)
                 .map_err(|error| Error::file(image, error.to_string()))?;
-            let mut set = CodeSet::encode(&model, &[square], size, &models::device(), |_| {});
-            set.classes = class.iter().map(|&class| class as i64).collect();
-            nats.extend(nats_per_code(gpt, config, &set, &[0], &models::device())?);
+            set.codes.clear();
+            set.encode(&model, &[middle], size);
+            nats.extend(nats_per_code(gpt, config, &set, &[0], &model.device())?);
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -72,7 +65,8 @@ impl Nll {
             .map(|(image, &nats)| json!({"image": image, "nats_per_code": nats, "bits_per_code": bits(nats)}))
             .collect();
         let json = json!({
-            "images": images,
+            "count": images.len(),
+            "pictures": images,
             "mean": {"nats_per_code": mean, "bits_per_code": bits(mean)},
             "log_codebook_size": log_k,
         });

@@ -27,34 +27,33 @@ pub struct Reconstruct {
 
 impl Reconstruct {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load(&self.model)?;
+        let model = models::load_for_pictures(&self.model)?;
         let mut names = output::picture_names(&self.images);
-        names.push("grid.png".into());
-        let paths = output::free_in(&self.out, &names, self.overwrite)?;
-        let bar = progress::bar(common, self.images.len() as u64, "pictures");
-        let (mut inputs, mut outputs, mut report) = (Vec::new(), Vec::new(), Vec::new());
-        for (image, path) in self.images.iter().zip(&paths) {
-            let input = read_image(image, [255; 3])?;
-            let output = picture::reconstruct(&model, &input);
+        names.push(output::GRID.into());
+        let paths = output::files_in(&self.out, &names, self.overwrite)?;
+        // All pictures are read before the first is written: a bad one leaves nothing behind.
+        let background = model.background();
+        let inputs: Vec<_> = self.images.iter().map(|image| read_image(image, background)).collect::<Result<_>>()?;
+        let bar = progress::bar(common, inputs.len() as u64, "pictures");
+        output::folder(&self.out)?;
+        let (mut outputs, mut report) = (Vec::new(), Vec::new());
+        for ((input, image), path) in inputs.iter().zip(&self.images).zip(&paths) {
+            let output = picture::reconstruct(&model, input);
             write_png(path, &output)?;
-            let psnr = picture::psnr(&input, &output);
-            report.push((image.clone(), path.clone(), psnr));
-            inputs.push(input);
+            report.push((image, path, picture::psnr(input, &output)));
             outputs.push(output);
             bar.inc(1);
         }
         bar.finish_and_clear();
         let size = inputs[0].dimensions();
-        let one_size = inputs.iter().all(|input| input.dimensions() == size);
-        if one_size {
-            write_png(&paths[paths.len() - 1], &pairs_grid(&inputs, &outputs, 8))?;
+        if inputs.iter().all(|input| input.dimensions() == size) {
+            write_png(&paths[inputs.len()], &pairs_grid(&inputs, &outputs, 8))?;
         }
-        let json = report
+        let pictures: Vec<_> = report
             .iter()
-            .map(
-                |(image, path, psnr)| json!({"image": image, "reconstruction": path, "psnr": psnr}),
-            )
+            .map(|(image, path, psnr)| json!({"image": image, "reconstruction": path, "psnr": psnr}))
             .collect();
+        let json = json!({"out": self.out, "count": pictures.len(), "pictures": pictures});
         output::print(common, json, || {
             report
                 .iter()

@@ -63,14 +63,14 @@ impl Sample {
         if self.n == 0 {
             return Err(Error::input("-n is 0; ask for at least one picture"));
         }
-        let model = models::load(&self.model)?;
+        let model = models::load_for_pictures(&self.model)?;
         let (config, gpt) = model.require_prior()?;
         let requests = self.requests(config)?;
         let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();
-        names.push("grid.png".into());
-        let paths = output::free_in(&self.out, &names, self.overwrite)?;
+        names.push(output::GRID.into());
+        let paths = output::files_in(&self.out, &names, self.overwrite)?;
         if let Some(file) = &self.codes {
-            output::free(file, self.overwrite)?;
+            output::refuse_existing(file, self.overwrite)?;
         }
         let bar = progress::bar(common, (self.n * config.codes()) as u64, "codes");
         let codebook_size = model.tokenizer_config.codebook_size;
@@ -79,6 +79,7 @@ impl Sample {
         })?;
         bar.finish_and_clear();
         let pictures = decode_pictures(&model, &codes, [config.rows, config.columns], self.batch);
+        output::folder(&self.out)?;
         for (picture, path) in pictures.iter().zip(&paths) {
             write_png(path, picture)?;
         }
@@ -90,10 +91,11 @@ impl Sample {
                 .iter()
                 .filter_map(|request| request.class.map(|class| class as i64))
                 .collect();
+            output::folder_of(file)?;
             set.save(file)?;
         }
         let grid = paths[self.n].display().to_string();
-        let json = json!({"out": self.out, "pictures": &paths[..self.n], "grid": grid, "codes": self.codes});
+        let json = json!({"out": self.out, "count": self.n, "pictures": &paths[..self.n], "grid": grid, "codes": self.codes});
         output::print(common, json, || {
             vec![format!("{} pictures, all in {grid}", self.n)]
         });
@@ -101,23 +103,15 @@ impl Sample {
     }
 
     fn requests(&self, config: &PriorConfig) -> Result<Vec<Request>> {
-        let class = |index: usize| -> Result<Option<usize>> {
-            match (&config.condition, &self.class) {
-                (Condition::None(_), None) => Ok(None),
-                (Condition::None(_), Some(_)) => Err(Error::input(
-                    "--class is given, but this prior has no classes",
-                )),
-                (Condition::Class(condition), None) => Ok(Some(index % condition.classes)),
-                (Condition::Class(condition), Some(text)) => condition.find(text).map(Some),
-            }
+        let chosen = config.condition.class(self.class.as_deref())?;
+        let class = |index: usize| match &config.condition {
+            Condition::None(_) => None,
+            Condition::Class(condition) => chosen.or(Some(index % condition.classes)),
         };
-        (0..self.n)
-            .map(|index| {
-                Ok(Request {
-                    class: class(index)?,
-                    known: Vec::new(),
-                })
-            })
-            .collect()
+        let request = |index| Request {
+            class: class(index),
+            known: Vec::new(),
+        };
+        Ok((0..self.n).map(request).collect())
     }
 }

@@ -1,18 +1,18 @@
 //! `smalti train tokenizer` and `smalti train prior`.
 
-use crate::progress::{self, TrainingView};
+use crate::progress::{Download, TrainingView};
 use crate::{Common, models, output};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use smalti::checkpoint::foreign;
+use smalti::checkpoint::{Model, foreign};
 use smalti::data::Dataset;
-use smalti::prior::{self, PriorJob, PriorRecipe, train::ConditionKind};
+use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
 use smalti::tokenizer::train::perceptual_file;
 use smalti::tokenizer::{self, Lpips, TokenizerJob, TokenizerRecipe};
-use smalti::training::settings::{Settings, set_from_argument, set_from_file};
-use smalti::training::{Budget, Run};
+use smalti::training::settings::{Settings, set, set_from_argument, set_from_file};
+use smalti::training::{Run, Trained};
 use smalti::{Error, Result, weights};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
 pub enum Train {
@@ -48,14 +48,17 @@ struct Training {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Train this many steps [default: 3000]
-    #[arg(long, group = "budget")]
+    #[arg(long, group = "budget", value_parser = clap::value_parser!(u64).range(1..))]
     steps: Option<u64>,
-    /// Go this many times through the data
+    /// Go about this many times through the pictures
     #[arg(long, group = "budget")]
     epochs: Option<f64>,
     /// Train this many minutes
     #[arg(long, group = "budget")]
     minutes: Option<f64>,
+    /// The seed of everything random
+    #[arg(long)]
+    seed: Option<u64>,
     /// The run folder to create
     #[arg(long, default_value = "run", conflicts_with = "resume")]
     out: PathBuf,
@@ -73,7 +76,7 @@ impl Training {
         }
     }
 
-    /// Lays the run's own settings or `--config`, then `--set`, over the defaults.
+    /// Lays the run's own settings or `--config`, then `--set`, then the other options, over the defaults.
     fn apply(&self, groups: &mut [&mut dyn Settings]) -> Result<()> {
         if let Some(run) = &self.resume {
             set_from_file(groups, &Run::open(run)?.config())?;
@@ -84,28 +87,44 @@ impl Training {
         for setting in &self.settings {
             set_from_argument(groups, setting)?;
         }
+        if let Some(data) = &self.data {
+            set(groups, "data", &json!(data))?;
+        }
+        if let Some(seed) = self.seed {
+            set(groups, "seed", &json!(seed))?;
+        }
+        if let Some(steps) = self.steps {
+            set(groups, "steps", &json!(steps))?;
+            set(groups, "minutes", &json!(0.0))?;
+        }
+        if let Some(minutes) = self.minutes {
+            if minutes.is_nan() || minutes <= 0.0 {
+                return Err(Error::input("--minutes must be above 0"));
+            }
+            set(groups, "minutes", &json!(minutes))?;
+        }
         Ok(())
     }
 
-    fn data(&self) -> Result<PathBuf> {
-        self.data
-            .clone()
-            .ok_or_else(|| Error::input("say with --data which folder of pictures to train on"))
-    }
-
-    fn budget(&self, batch: usize) -> Result<Budget> {
-        let budget = match (self.steps, self.epochs, self.minutes) {
-            (Some(steps), _, _) => Budget::Steps(steps),
-            (_, Some(epochs), _) if epochs > 0.0 => {
-                let pictures = Dataset::open(&self.data()?)?.items.len() as f64;
-                Budget::Steps((epochs * pictures / batch.max(1) as f64).ceil() as u64)
-            }
-            (_, _, Some(minutes)) if minutes > 0.0 => Budget::Minutes(minutes),
-            (None, None, None) => Budget::Steps(3000),
-            _ => return Err(Error::input("--epochs and --minutes must be above 0")),
+    /// The steps that `--epochs` stands for, if it is given: `pictures` of the data set are trained on.
+    fn epochs(&self, data: &Path, validation: f64, seed: u64, batch: usize) -> Result<Option<u64>> {
+        let Some(epochs) = self.epochs else {
+            return Ok(None);
         };
-        Ok(budget)
+        if !(epochs > 0.0 && epochs.is_finite()) {
+            return Err(Error::input("--epochs must be above 0"));
+        }
+        let pictures = Dataset::open(data)?.split(validation, seed).0.len() as f64;
+        Ok(Some((epochs * pictures / batch as f64).ceil().max(1.0) as u64))
     }
+}
+
+/// Opening the data shows what is wrong with it before a network is loaded or fetched.
+fn check_data(data: &Path) -> Result<()> {
+    if data.as_os_str().is_empty() {
+        return Err(Error::input("say with --data which folder of pictures to train on"));
+    }
+    Dataset::open(data).map(|_| ())
 }
 
 #[derive(Args)]
@@ -115,9 +134,6 @@ pub struct TrainTokenizer {
     /// The perceptual loss: vgg, alex, none, or a file of LPIPS weights
     #[arg(long)]
     perceptual: Option<String>,
-    /// The seed of everything random
-    #[arg(long)]
-    seed: Option<u64>,
 }
 
 impl TrainTokenizer {
@@ -125,38 +141,36 @@ impl TrainTokenizer {
         let mut recipe = TokenizerRecipe::default();
         self.training
             .apply(&mut [&mut recipe.network, &mut recipe.training])?;
+        let settings = &mut recipe.training;
         if let Some(perceptual) = &self.perceptual {
-            recipe.training.perceptual = perceptual.clone();
+            settings.perceptual = perceptual.clone();
         }
-        if let Some(seed) = self.seed {
-            recipe.training.seed = seed;
+        check_data(&settings.data)?;
+        let (validation, seed, batch) = (settings.validation, settings.seed, settings.batch.max(1));
+        if let Some(steps) = self.training.epochs(&settings.data, validation, seed, batch)? {
+            (settings.steps, settings.minutes) = (steps, 0.0);
         }
         recipe.check()?;
-        let data = self.training.data()?;
-        // A folder that does not exist should be heard of before a network is downloaded.
-        Dataset::open(&data)?;
         let (out, resume) = self.training.run_folder();
+        if !resume {
+            Run::check_free(&out)?;
+        }
         let job = TokenizerJob {
             lpips: load_lpips(&recipe.training.perceptual, common)?,
-            budget: self.training.budget(recipe.training.batch)?,
             recipe,
-            data,
             out: out.clone(),
             resume,
         };
-        let model = tokenizer::train(job, &models::device(), &mut TrainingView::tokenizer(common))?;
-        finish(common, "tokenizer", &out, model.info.step);
+        let trained = tokenizer::train(job, &models::device(), &mut TrainingView::tokenizer(common))?;
+        finish(common, "tokenizer", &out, &trained);
         Ok(())
     }
 }
 
 fn load_lpips(setting: &str, common: &Common) -> Result<Option<Lpips>> {
     let locate = |name: &str| {
-        let bar = progress::bar(common, 0, "bytes");
-        weights::fetch::locate(name, &mut |progress| {
-            bar.set_length(progress.total.unwrap_or(progress.received));
-            bar.set_position(progress.received);
-        })
+        let mut download = Download::new(common);
+        weights::fetch::locate(name, &mut |progress| download.show(&progress))
     };
     let Some(file) = perceptual_file(setting, locate)? else {
         return Ok(None);
@@ -180,13 +194,10 @@ pub struct TrainPrior {
     training: Training,
     /// The tokenizer: a model file or a run folder
     #[arg(long)]
-    tokenizer: PathBuf,
-    /// What the prior is conditioned on
-    #[arg(long, value_enum, default_value = "none")]
-    condition: ConditionName,
-    /// The seed of everything random
-    #[arg(long)]
-    seed: Option<u64>,
+    tokenizer: Option<PathBuf>,
+    /// What the prior is conditioned on [default: none]
+    #[arg(long, value_enum)]
+    condition: Option<ConditionName>,
 }
 
 impl TrainPrior {
@@ -194,45 +205,65 @@ impl TrainPrior {
         let mut recipe = PriorRecipe::default();
         self.training
             .apply(&mut [&mut recipe.network, &mut recipe.training])?;
-        if let Some(seed) = self.seed {
-            recipe.training.seed = seed;
+        let settings = &mut recipe.training;
+        if let Some(tokenizer) = &self.tokenizer {
+            settings.tokenizer = tokenizer.clone();
         }
-        recipe.check()?;
-        let data = self.training.data()?;
-        let (out, resume) = self.training.run_folder();
-        let job = PriorJob {
-            budget: self.training.budget(recipe.training.batch)?,
-            recipe,
-            tokenizer: models::load(&self.tokenizer)?,
-            condition: match self.condition {
+        if let Some(condition) = self.condition {
+            settings.condition = match condition {
                 ConditionName::None => ConditionKind::None,
                 ConditionName::Class => ConditionKind::Class,
-            },
-            data,
+            };
+        }
+        check_data(&settings.data)?;
+        let (validation, seed, batch) = (settings.validation, settings.seed, settings.batch.max(1));
+        if let Some(steps) = self.training.epochs(&settings.data, validation, seed, batch)? {
+            // Mirrored pictures are sequences of their own.
+            let passes = if settings.flip { 2 } else { 1 };
+            (settings.steps, settings.minutes) = (steps.saturating_mul(passes), 0.0);
+        }
+        recipe.check()?;
+        let (out, resume) = self.training.run_folder();
+        let tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume)?;
+        let job = PriorJob {
+            recipe,
+            tokenizer,
             out: out.clone(),
             resume,
         };
-        let model = prior::train(job, &models::device(), &mut TrainingView::prior(common))?;
-        finish(common, "prior", &out, model.info.step);
+        let trained = prior::train(job, &models::device(), &mut TrainingView::prior(common))?;
+        finish(common, "prior", &out, &trained);
         Ok(())
     }
 }
 
-fn finish(common: &Common, stage: &str, run: &std::path::Path, step: u64) {
+/// A continued run has its tokenizer in its checkpoint, wherever the original is now.
+fn load_tokenizer(path: &Path, run: &Path, resume: bool) -> Result<Model> {
+    let kept = match resume {
+        true => Run::open(run)?.latest()?.map(|checkpoint| checkpoint.model()),
+        false => None,
+    };
+    match kept {
+        Some(model) => models::load_for_pictures(&model),
+        None if path.as_os_str().is_empty() => Err(Error::input(
+            "say with --tokenizer which tokenizer makes the codes: a model file or a run folder",
+        )),
+        None => models::load_for_pictures(path),
+    }
+}
+
+fn finish(common: &Common, stage: &str, run: &Path, trained: &Trained) {
     let run = run.display().to_string();
-    output::print(
-        common,
-        json!({"stage": stage, "run": run, "step": step}),
-        || {
-            let next = match stage {
-                "tokenizer" => format!(
-                    "look at {run}/images, or try: smalti reconstruct --model {run} PICTURE --out DIR"
-                ),
-                _ => format!(
-                    "look at {run}/images, or try: smalti sample --model {run} -n 16 --out DIR"
-                ),
-            };
-            vec![format!("{stage} at step {step} in {run}"), next]
-        },
-    );
+    let step = trained.model.info.step;
+    let json = json!({"stage": stage, "out": run, "step": step, "stopped": trained.stopped});
+    output::print(common, json, || {
+        let next = match stage {
+            "tokenizer" => format!("smalti reconstruct --model {run} PICTURE --out DIR"),
+            _ => format!("smalti sample --model {run} -n 16 --out DIR"),
+        };
+        vec![
+            format!("{stage} at step {step} in {run}"),
+            format!("look at {run}/images, or try: {next}"),
+        ]
+    });
 }

@@ -1,6 +1,7 @@
 //! `smalti weights`: the networks that losses need.
 
-use crate::{Common, output, progress};
+use crate::progress::Download;
+use crate::{Common, output};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use smalti::{Result, weights};
@@ -37,6 +38,9 @@ pub struct ImportWeights {
     /// Where to write it [default: the cache folder, where trainings look for it]
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Replace a file that is there
+    #[arg(long)]
+    overwrite: bool,
 }
 
 impl Weights {
@@ -51,14 +55,11 @@ impl Weights {
 
 impl Fetch {
     fn run(self, common: &Common) -> Result<()> {
-        let bar = progress::bar(common, 0, "bytes");
-        let path = weights::fetch::fetch(&self.name, &mut |progress| {
-            bar.set_length(progress.total.unwrap_or(progress.received));
-            bar.set_position(progress.received);
-        })?;
-        bar.finish_and_clear();
+        let mut download = Download::new(common);
+        let path = weights::fetch::fetch(&self.name, &mut |progress| download.show(&progress))?;
+        drop(download);
         let path = path.display().to_string();
-        output::print(common, json!({"name": self.name, "file": path}), || {
+        output::print(common, json!({"name": self.name, "out": path}), || {
             vec![path.clone()]
         });
         Ok(())
@@ -67,10 +68,13 @@ impl Fetch {
 
 impl ImportWeights {
     fn run(self, common: &Common) -> Result<()> {
+        if let Some(out) = &self.out {
+            output::refuse_existing(out, self.overwrite)?;
+        }
         let files: Vec<_> = self.files.iter().map(PathBuf::as_path).collect();
         let path = weights::import::install(&files, self.name.as_deref(), self.out.as_deref())?;
         let path = path.display().to_string();
-        output::print(common, json!({"file": path}), || vec![path.clone()]);
+        output::print(common, json!({"out": path}), || vec![path.clone()]);
         Ok(())
     }
 }
@@ -81,10 +85,11 @@ fn list(common: &Common) -> Result<()> {
         let file = weights::cache::cached(network.name)?;
         entries.push((network, file.is_file().then_some(file)));
     }
-    let json = entries
+    let networks: Vec<_> = entries
         .iter()
-        .map(|(network, file)| json!({"name": network.name, "purpose": network.purpose, "license": network.licence, "file": file}))
+        .map(|(network, file)| json!({"name": network.name, "purpose": network.purpose, "license": network.license, "file": file}))
         .collect();
+    let json = json!({"networks": networks});
     output::print(common, json, || {
         entries
             .iter()
@@ -94,7 +99,7 @@ fn list(common: &Common) -> Result<()> {
                     .map_or("not here yet".into(), |file| file.display().to_string());
                 format!(
                     "{}  {} ({})  {state}",
-                    network.name, network.purpose, network.licence
+                    network.name, network.purpose, network.license
                 )
             })
             .collect()

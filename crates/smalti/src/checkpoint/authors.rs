@@ -150,7 +150,7 @@ fn prior_config(params: &Value, tokenizer: &TokenizerConfig) -> Result<PriorConf
     let block_size = number(transformer, "block_size")?;
     let side = tokenizer.resolution / tokenizer.factor();
     // The authors never store the grid; their models are trained on square pictures of the nominal resolution, or on
-    // sixteen by sixteen codes where that does not fit.
+    // as many codes as the longest sequence has room for.
     let codes = (block_size + 1).saturating_sub(condition.length());
     let side = if side * side <= codes {
         side

@@ -69,6 +69,7 @@ impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         match self.0.values {
             Values::F32(_) => Dtype::F32,
+            Values::I64(values) if is_small(values) => Dtype::I32,
             Values::I64(_) => Dtype::I64,
         }
     }
@@ -83,19 +84,26 @@ impl View for Stored<'_> {
                 .iter()
                 .flat_map(|value| value.to_le_bytes())
                 .collect(),
-            Values::I64(values) => values
+            Values::I64(values) if is_small(values) => values
                 .iter()
-                .flat_map(|value| value.to_le_bytes())
+                .flat_map(|&value| (value as i32).to_le_bytes())
                 .collect(),
+            Values::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
         }
     }
 
     fn data_len(&self) -> usize {
         match &self.0.values {
             Values::F32(values) => 4 * values.len(),
+            Values::I64(values) if is_small(values) => 4 * values.len(),
             Values::I64(values) => 8 * values.len(),
         }
     }
+}
+
+/// Whether whole numbers fit into 32 bits, as codes and counts do.
+fn is_small(values: &[i64]) -> bool {
+    values.iter().all(|&value| i32::try_from(value).is_ok())
 }
 
 /// Writes tensors and metadata as a safetensors file, atomically. The same contents always give the same bytes.

@@ -16,6 +16,6 @@ pub use authors::import;
 pub(crate) use file::sync_folder;
 pub use file::{read_tensors, write_atomic, write_tensors};
 pub use model::{Model, ModelInfo};
-pub(crate) use parameters::host_values;
+pub(crate) use parameters::{ParameterPath, host_codes, host_values};
 pub use parameters::{load_parameters, parameters};
 pub use tensor::{HostTensor, TensorMap, Values};

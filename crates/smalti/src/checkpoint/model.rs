@@ -105,40 +105,28 @@ impl Model {
         device: &Device,
     ) -> Result<Self> {
         tokenizer_config.check()?;
-        // A configuration from a stranger may ask for a network far larger than its file: compare before building.
-        let stored = stored_values(tensors);
-        let within = |asked: usize| asked <= stored.saturating_mul(2).saturating_add(1 << 16);
-        if !within(
-            tokenizer_config
-                .channels
-                .saturating_mul(tokenizer_config.channels),
-        ) || !within(
-            tokenizer_config
-                .codebook_size
-                .saturating_mul(tokenizer_config.embed_dim),
-        ) {
-            return Err(Error::input(
-                "the configuration asks for a larger network than the file holds",
-            ));
+        let mut asked = tokenizer_config.least_parameters();
+        if let Some(config) = &prior_config {
+            config.check()?;
+            if config.vocabulary_size < tokenizer_config.codebook_size {
+                return Err(Error::input(format!(
+                    "vocabulary_size is {}, fewer than the {} codes of the tokenizer",
+                    config.vocabulary_size, tokenizer_config.codebook_size
+                )));
+            }
+            asked = asked.saturating_add(config.least_parameters());
+        }
+        // A configuration from a stranger may ask for a network that fills the memory: compare before building.
+        if asked > stored_values(tensors) {
+            return Err(Error::input(format!(
+                "the configuration asks for at least {asked} parameters, more than the file holds"
+            )));
         }
         let mut init = Initializer::zeros(device);
         let tokenizer = Tokenizer::new(&mut init, &tokenizer_config);
         let tokenizer = load_parameters(tokenizer, tensors, "tokenizer.", str::to_string)?;
         let prior = match prior_config {
             Some(config) => {
-                config.check()?;
-                if !within(
-                    config
-                        .layers
-                        .saturating_mul(config.width)
-                        .saturating_mul(config.width),
-                ) || !within(config.vocabulary_size.saturating_mul(config.width))
-                    || !within(config.block_size.saturating_mul(config.width))
-                {
-                    return Err(Error::input(
-                        "the configuration asks for a larger network than the file holds",
-                    ));
-                }
                 let gpt = load_parameters(
                     Gpt::new(&mut init, &config),
                     tensors,
@@ -155,6 +143,31 @@ impl Model {
             prior,
             info: ModelInfo::default(),
         })
+    }
+
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
+        self.tokenizer.post_quant_conv.weight.val().device()
+    }
+
+    /// What shone through transparent pixels when it was trained: white, where that is not known.
+    pub fn background(&self) -> [u8; 3] {
+        let background = self.info.recipe.get("background").cloned();
+        background
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or([255; 3])
+    }
+
+    /// Refuses tokenizers of other things than pictures, such as label maps.
+    pub fn require_pictures(&self) -> Result<()> {
+        let config = &self.tokenizer_config;
+        if [config.in_channels, config.out_channels] == [3, 3] {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "this tokenizer reads {} channels and writes {}; pictures have 3",
+            config.in_channels, config.out_channels
+        )))
     }
 
     /// The prior, or an error that says that this model has none.

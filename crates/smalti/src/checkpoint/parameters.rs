@@ -3,12 +3,12 @@
 use super::tensor::{HostTensor, TensorMap};
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Shape, Tensor, TensorData};
+use burn::tensor::{Int, Shape, Tensor, TensorData};
 
 /// Collects the parameters of a module under `prefix` + `key(path)`.
 pub fn parameters<M: Module>(module: &M, prefix: &str, key: impl Fn(&str) -> String) -> TensorMap {
     let mut visitor = Collect {
-        path: Path::default(),
+        path: ParameterPath::default(),
         prefix,
         key,
         tensors: TensorMap::new(),
@@ -28,7 +28,7 @@ pub fn load_parameters<M: Module>(
     key: impl Fn(&str) -> String,
 ) -> Result<M> {
     let mut mapper = Load {
-        path: Path::default(),
+        path: ParameterPath::default(),
         prefix,
         key,
         tensors,
@@ -43,9 +43,9 @@ pub fn load_parameters<M: Module>(
 
 /// The path of the field being visited. Enum variants are no part of it: the authors' keys know one quantiser only.
 #[derive(Default)]
-pub(crate) struct Path(Vec<Option<String>>);
+pub(crate) struct ParameterPath(Vec<Option<String>>);
 
-impl Path {
+impl ParameterPath {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         let part = (!container.starts_with("Enum")).then(|| name.to_string());
         self.0.push(part);
@@ -62,7 +62,7 @@ impl Path {
 }
 
 struct Collect<'a, K> {
-    path: Path,
+    path: ParameterPath,
     prefix: &'a str,
     key: K,
     tensors: TensorMap,
@@ -94,8 +94,16 @@ pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         .expect("the values were just converted to f32")
 }
 
+/// Codes on the host, in reading order.
+pub(crate) fn host_codes(codes: Tensor<3, Int>) -> Vec<i64> {
+    codes
+        .into_data_as::<i64>()
+        .try_into_vec()
+        .expect("the values were just converted to i64")
+}
+
 struct Load<'a, K> {
-    path: Path,
+    path: ParameterPath,
     prefix: &'a str,
     key: K,
     tensors: &'a TensorMap,

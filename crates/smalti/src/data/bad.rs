@@ -17,7 +17,7 @@ pub(super) fn reason(error: Error) -> String {
 }
 
 /// The error for `count` pictures of which not one is usable; `first` is the example to show.
-pub(super) fn none_readable(count: usize, first: Option<&BadFile>) -> Error {
+pub fn none_readable(count: usize, first: Option<&BadFile>) -> Error {
     let example = first.map_or_else(String::new, |(path, reason)| {
         format!("; the first: {}: {reason}", path.display())
     });

@@ -130,19 +130,7 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<()> {
                 format!("cannot be written as PNG: {}", one_line(error)),
             )
         })?;
-    let mut builder = tempfile::Builder::new();
-    builder.suffix(".partial");
-    // Temporary files are private by default, and the finished picture should not be.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder
-        .tempfile_in(folder)
-        .map_err(|source| Error::io(path, source))?;
-    file.write_all(bytes.get_ref())
-        .map_err(|source| Error::io(path, source))?;
-    file.persist(path)
-        .map_err(|error| Error::io(path, error.error))?;
-    Ok(())
+    crate::checkpoint::write_atomic(path, |file| file.write_all(bytes.get_ref()))
 }
 
 #[cfg(test)]

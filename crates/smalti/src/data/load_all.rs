@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use super::bad::{BadFile, none_readable, reason};
+use super::bad::{BadFile, reason};
 use super::dataset::Dataset;
 use super::decode::read_image;
 use super::transform::Transform;
@@ -16,7 +16,7 @@ pub type Loaded = (Vec<Vec<u8>>, Vec<usize>, Vec<BadFile>);
 /// cannot be read or is too small is skipped and named. Transparency is laid over `background` (red, green, blue).
 ///
 /// # Errors
-/// When [`Transform::check`] fails, or there are pictures and not one of them can be used.
+/// When [`Transform::check`] fails. That nothing could be read is for the caller to judge, who may have more.
 pub fn load_all(dataset: &Dataset, transform: &Transform, background: [u8; 3]) -> Result<Loaded> {
     transform.check()?;
     let results: Vec<Result<Vec<u8>>> = dataset
@@ -33,9 +33,6 @@ pub fn load_all(dataset: &Dataset, transform: &Transform, background: [u8; 3]) -
             }
             Err(error) => bad.push((dataset.items[index].path.clone(), reason(error))),
         }
-    }
-    if pictures.is_empty() && !bad.is_empty() {
-        return Err(none_readable(bad.len(), bad.first()));
     }
     Ok((pictures, indices, bad))
 }

@@ -13,12 +13,13 @@ mod loader;
 pub(crate) mod order;
 mod pixels;
 mod random;
+mod squares;
 mod transform;
 mod walk;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use bad::BadFile;
+pub use bad::{BadFile, none_readable};
 pub use dataset::{Dataset, Item};
 pub use decode::{read_image, write_png};
 pub use load_all::{Loaded, load_all};
@@ -26,6 +27,7 @@ pub use loader::{Batch, Loader, LoaderConfig};
 pub use pixels::{
     GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,
 };
+pub use squares::{mirrored, square, squares};
 pub use transform::{Crop, Filter, Resize, Transform};
 
 /// Locks what loading threads share. A thread that panicked leaves nothing half-changed behind: all that is done under a

@@ -30,8 +30,14 @@ pub use nearest_code::nearest_code;
 pub use optimize::{AdamStep, adam_step};
 pub use resample::{max_pool, upsample_nearest};
 
+use crate::error::{Error, Result};
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
+
+/// Says what is wrong with the instruction set that `SMALTI_ISA` asks for, if it cannot be used.
+pub fn check_instruction_set() -> Result<()> {
+    smalti_kernels::dispatch::Isa::from_env().map(|_| ()).map_err(Error::Input)
+}
 
 /// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32.
 fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {

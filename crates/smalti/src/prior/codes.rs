@@ -1,9 +1,8 @@
 //! Codes of many pictures, computed once and kept in a file.
 
-use crate::checkpoint::{HostTensor, Model, TensorMap, read_tensors, write_tensors};
-use crate::data;
+use crate::checkpoint::{HostTensor, Model, TensorMap, host_codes, read_tensors, write_tensors};
+use crate::data::squares;
 use crate::error::{Error, Result};
-use crate::tokenizer::train::host_codes;
 use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +20,8 @@ pub struct CodeSet {
     pub tokenizer_hash: String,
     pub factor: usize,
     pub codebook_size: usize,
+    /// What they were made from, where that is recorded; it decides whether kept codes can be used again.
+    pub origin: String,
 }
 
 impl CodeSet {
@@ -56,31 +57,16 @@ impl CodeSet {
             tokenizer_hash: model.tokenizer_hash(),
             factor: model.tokenizer_config.factor(),
             codebook_size: model.tokenizer_config.codebook_size,
+            origin: String::new(),
         }
     }
 
-    /// Tokenises square pictures (bytes, `size` × `size` × 3) in batches; `progress` hears how many are done.
-    pub fn encode(
-        model: &Model,
-        pictures: &[Vec<u8>],
-        size: usize,
-        device: &Device,
-        mut progress: impl FnMut(usize),
-    ) -> Self {
-        let side = size / model.tokenizer_config.factor();
-        let mut set = Self::new(model, side, side);
+    /// Adds the codes of square pictures (bytes, `size` × `size` × 3), computed in batches.
+    pub fn encode(&mut self, model: &Model, pictures: &[Vec<u8>], size: usize) {
         for chunk in pictures.chunks(32) {
-            let values: Vec<f32> = chunk
-                .iter()
-                .flat_map(|picture| data::bytes_to_floats(picture))
-                .collect();
-            let shape = Shape::from([chunk.len(), size, size, 3]);
-            let pixels = Tensor::from_data(TensorData::new(values, shape), device);
-            set.codes
-                .extend(host_codes(model.tokenizer.encode(pixels).codes));
-            progress(set.len());
+            let pixels = squares(chunk, size, &model.device());
+            self.codes.extend(host_codes(model.tokenizer.encode(pixels).codes));
         }
-        set
     }
 
     /// Writes the codes: `codes` `[n, rows, columns]`, `classes` `[n]` if there are any.
@@ -98,6 +84,7 @@ impl CodeSet {
             ("tokenizer".to_string(), self.tokenizer_hash.clone()),
             ("f".to_string(), self.factor.to_string()),
             ("codebook_size".to_string(), self.codebook_size.to_string()),
+            ("origin".to_string(), self.origin.clone()),
         ]);
         write_tensors(path, &tensors, &metadata)
     }
@@ -112,7 +99,7 @@ impl CodeSet {
         let codes = tensors
             .get("codes")
             .ok_or_else(|| broken("there is no tensor `codes` in it"))?;
-        let ([_, rows, columns], Some(values)) = (three(&codes.shape), codes.as_i64()) else {
+        let (&[_, rows, columns], Some(values)) = (codes.shape.as_slice(), codes.as_i64()) else {
             return Err(broken(
                 "`codes` must be whole numbers of shape [pictures, rows, columns]",
             ));
@@ -143,6 +130,7 @@ impl CodeSet {
             tokenizer_hash: metadata.get("tokenizer").cloned().unwrap_or_default(),
             factor: number("f").unwrap_or(0),
             codebook_size,
+            origin: metadata.get("origin").cloned().unwrap_or_default(),
         };
         if !set.classes.is_empty() && set.classes.len() != set.len() {
             return Err(broken("`classes` is not as long as `codes`"));
@@ -164,13 +152,9 @@ impl CodeSet {
         }
         Err(Error::file(
             path,
-            "these codes were made by another tokenizer than this model's",
+            "these codes were made by another tokenizer than this model's: encode the pictures again with this one",
         ))
     }
-}
-
-fn three(shape: &[usize]) -> [usize; 3] {
-    shape.try_into().unwrap_or([0; 3])
 }
 
 /// Rows of tokens as a tensor `[rows, tokens]`.

@@ -52,6 +52,13 @@ impl PriorConfig {
         self.rows * self.columns
     }
 
+    /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
+    pub fn least_parameters(&self) -> usize {
+        let blocks = self.layers.saturating_mul(12).saturating_mul(self.width).saturating_mul(self.width);
+        let tables = self.vocabulary_size.saturating_mul(2).saturating_add(self.block_size);
+        blocks.saturating_add(tables.saturating_mul(self.width))
+    }
+
     /// Says what is wrong with a configuration that cannot be built, naming the field.
     pub fn check(&self) -> Result<()> {
         let positive = [
@@ -71,6 +78,16 @@ impl PriorConfig {
                 )));
             }
         }
+        if self.layers > 4096 {
+            return Err(Error::input(format!("layers is {}; the most is 4096", self.layers)));
+        }
+        if self.unmasked_prefix > self.condition.length() {
+            return Err(Error::input(format!(
+                "unmasked_prefix is {}, but the condition has only {} token(s): codes would see themselves",
+                self.unmasked_prefix,
+                self.condition.length()
+            )));
+        }
         if !self.width.is_multiple_of(self.heads) {
             return Err(Error::input(format!(
                 "width is {} and heads is {}; the width must be a multiple of the heads",
@@ -89,7 +106,8 @@ impl PriorConfig {
                 )));
             }
         }
-        let needed = self.condition.length() + self.codes() - 1;
+        let codes = self.rows.saturating_mul(self.columns);
+        let needed = codes.saturating_add(self.condition.length()) - 1;
         if self.block_size < needed {
             return Err(Error::input(format!(
                 "block_size is {}; {} × {} codes after {} condition token(s) need at least {needed}",

@@ -13,5 +13,5 @@ pub mod trainer;
 pub use codes::CodeSet;
 pub use config::PriorConfig;
 pub use gpt::{Gpt, KvCache};
-pub use recipe::{PriorRecipe, PriorTraining};
+pub use recipe::{ConditionKind, PriorRecipe, PriorTraining};
 pub use train::{PriorJob, train};

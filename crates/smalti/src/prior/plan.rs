@@ -3,33 +3,27 @@
 use super::config::PriorConfig;
 use super::train::PriorJob;
 use super::trainer::PriorTrainer;
-use crate::tokenizer::plan::duration;
+use crate::training::plan::{PROGRAM, bytes, duration};
 use burn::module::Module;
 
-/// One line per thing worth knowing; `sequences` counts the training and the validation split, `unigram` is the entropy of
-/// the codes' frequencies in nats.
+/// One line per thing worth knowing; `pictures` counts the training and the validation split.
 pub(super) fn describe(
     job: &PriorJob,
     config: &PriorConfig,
     trainer: &PriorTrainer,
-    sequences: [usize; 2],
-    unigram: f64,
+    pictures: [usize; 2],
 ) -> Vec<String> {
     let training = &job.recipe.training;
     let parameters = trainer.gpt.num_params();
-    let codebook = job.tokenizer.tokenizer_config.codebook_size;
+    let sequences = pictures[0] * if training.flip { 2 } else { 1 };
     vec![
         format!(
-            "data      {}: {} sequences of {} codes to train on{}, {} held back",
-            job.data.display(),
-            sequences[0],
-            config.codes(),
-            if training.flip {
-                " (mirrored ones included)"
-            } else {
-                ""
-            },
-            sequences[1]
+            "data      {}: {} pictures to train on{}, {} held back; {} codes each",
+            training.data.display(),
+            pictures[0],
+            if training.flip { " and as many mirrored ones" } else { "" },
+            pictures[1],
+            config.codes()
         ),
         format!(
             "network   {} layers, {} heads, width {}, condition {}: {:.2} M parameters",
@@ -40,20 +34,12 @@ pub(super) fn describe(
             parameters as f64 / 1e6
         ),
         format!(
-            "to beat   {:.3} nats per code (the codes' frequencies alone); knowing nothing costs {:.3} (log {codebook})",
-            unigram,
-            (codebook as f64).ln()
-        ),
-        format!(
             "training  {}, batch {}, learning rate {}",
-            duration(job.budget, sequences[0], training.batch),
+            duration(training.budget(), sequences, training.batch),
             training.batch,
             training.learning_rate
         ),
-        format!(
-            "memory    about {:.1} GB",
-            memory(config, training.batch, parameters) / 1e9
-        ),
+        format!("memory    about {}", bytes(memory(config, training.batch, parameters))),
         format!("run       {}", job.out.display()),
     ]
 }
@@ -63,5 +49,5 @@ fn memory(config: &PriorConfig, batch: usize, parameters: usize) -> f64 {
     let positions = (batch * config.block_size) as f64;
     let floats = positions
         * (16.0 * (config.width * config.layers) as f64 + 3.0 * config.vocabulary_size as f64);
-    4.0 * (4.0 * parameters as f64 + floats)
+    PROGRAM + 4.0 * (4.0 * parameters as f64 + floats)
 }

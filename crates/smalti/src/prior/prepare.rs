@@ -3,11 +3,12 @@
 use super::codes::CodeSet;
 use super::condition::{ClassCondition, Condition, StartToken};
 use super::config::PriorConfig;
-use super::train::{ConditionKind, PriorJob};
+use super::recipe::ConditionKind;
+use super::train::PriorJob;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
-use crate::tokenizer::train::report_bad;
-use crate::training::{Event, Observer, Run};
+use crate::training::{Event, Observer, report_skipped};
+use std::path::PathBuf;
 
 /// Pictures that are held in memory at a time while codes are computed.
 const CHUNK: usize = 2048;
@@ -36,11 +37,11 @@ pub(super) fn picture_size(job: &PriorJob) -> Result<usize> {
 }
 
 pub(super) fn condition(job: &PriorJob, dataset: &Dataset) -> Result<Condition> {
-    match job.condition {
+    match job.recipe.training.condition {
         ConditionKind::None => Ok(Condition::None(StartToken::default())),
         ConditionKind::Class if dataset.classes.is_empty() => Err(Error::input(format!(
             "{} has no classes: put the pictures of each class into a folder of its own, or train with --condition none",
-            job.data.display()
+            job.recipe.training.data.display()
         ))),
         ConditionKind::Class => {
             if let Some(item) = dataset.items.iter().find(|item| item.class.is_none()) {
@@ -71,7 +72,7 @@ pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfi
         width: chosen.width,
         rows: side,
         columns: side,
-        block_size: side * side + condition.length() - 1,
+        block_size: side.saturating_mul(side).saturating_add(condition.length()) - 1,
         vocabulary_size: tokenizer.codebook_size.max(needed),
         embedding_dropout: chosen.embedding_dropout,
         residual_dropout: chosen.residual_dropout,
@@ -83,80 +84,93 @@ pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfi
     Ok(config)
 }
 
-/// The codes of a split: from the run folder if they are there and made by this tokenizer, else computed and kept.
-pub(super) fn codes_of(
-    job: &PriorJob,
-    run: &Run,
-    split: &str,
-    dataset: &Dataset,
-    flip: bool,
-    observer: &mut dyn Observer,
-) -> Result<CodeSet> {
-    let folder = run.folder().join("codes");
-    std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-    let path = folder.join(format!("{split}.safetensors"));
-    if path.is_file() {
-        let set = CodeSet::load(&path)?;
-        set.check_tokenizer(&job.tokenizer, &path)?;
-        return Ok(set);
-    }
-    let set = tokenize(job, dataset, flip, observer)?;
-    set.save(&path)?;
-    Ok(set)
+/// Makes the codes of a data set, or finds them in the run folder.
+pub(super) struct CodeMaker<'a> {
+    pub(super) job: &'a PriorJob,
 }
 
-fn tokenize(
-    job: &PriorJob,
-    dataset: &Dataset,
-    flip: bool,
-    observer: &mut dyn Observer,
-) -> Result<CodeSet> {
-    let training = &job.recipe.training;
-    let device = job
-        .tokenizer
-        .tokenizer
-        .post_quant_conv
-        .weight
-        .val()
-        .device();
-    let side = training.size / job.tokenizer.tokenizer_config.factor();
-    let mut set = CodeSet::new(&job.tokenizer, side, side);
-    for (index, items) in dataset.items.chunks(CHUNK).enumerate() {
-        let part = Dataset {
-            items: items.to_vec(),
-            classes: dataset.classes.clone(),
-        };
-        let (mut pictures, kept, bad) =
-            data::load_all(&part, &training.transform(), training.background)?;
-        report_bad(&bad, observer);
-        let mut classes: Vec<i64> = kept
-            .iter()
-            .filter_map(|&item| part.items[item].class.map(|class| class as i64))
-            .collect();
-        if flip {
-            let mirrored: Vec<Vec<u8>> = pictures
-                .iter()
-                .map(|picture| mirror(picture, training.size))
-                .collect();
-            pictures.extend(mirrored);
-            classes.extend(classes.clone());
+impl CodeMaker<'_> {
+    fn file(&self, split: &str) -> PathBuf {
+        self.job.out.join("codes").join(format!("{split}.safetensors"))
+    }
+
+    /// What codes depend on besides the tokenizer: kept ones are only good if it is the same.
+    fn origin(&self, dataset: &Dataset, flip: bool) -> String {
+        let training = &self.job.recipe.training;
+        serde_json::json!({
+            "data": training.data,
+            "pictures": dataset.len(),
+            "size": training.size,
+            "enlarge": training.enlarge,
+            "background": training.background,
+            "validation": training.validation,
+            "seed": training.seed,
+            "flip": flip,
+        })
+        .to_string()
+    }
+
+    /// The codes of a split: those of the continued run if they were made the same way, else computed anew.
+    pub(super) fn codes(
+        &self,
+        split: &str,
+        dataset: &Dataset,
+        flip: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<CodeSet> {
+        let (path, origin) = (self.file(split), self.origin(dataset, flip));
+        if self.job.resume && path.is_file() {
+            let set = CodeSet::load(&path)?;
+            set.check_tokenizer(&self.job.tokenizer, &path)?;
+            if set.origin == origin && set.tokenizer_hash == self.job.tokenizer.tokenizer_hash() {
+                return Ok(set);
+            }
         }
-        let made = CodeSet::encode(&job.tokenizer, &pictures, training.size, &device, |_| {});
-        set.codes.extend(made.codes);
-        set.classes.extend(classes);
-        let done = (index * CHUNK + items.len()).min(dataset.len());
-        observer.event(Event::Note(format!(
-            "codes of {done} of {} pictures computed",
-            dataset.len()
-        )));
+        let mut set = self.tokenize(dataset, flip, observer)?;
+        set.origin = origin;
+        Ok(set)
     }
-    Ok(set)
-}
 
-fn mirror(picture: &[u8], size: usize) -> Vec<u8> {
-    picture
-        .chunks(size * 3)
-        .flat_map(|row| row.chunks(3).rev().flatten())
-        .copied()
-        .collect()
+    /// Keeps codes in the run folder.
+    pub(super) fn keep(&self, split: &str, set: &CodeSet) -> Result<()> {
+        let path = self.file(split);
+        if set.is_empty() {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+        }
+        set.save(&path)
+    }
+
+    fn tokenize(&self, dataset: &Dataset, flip: bool, observer: &mut dyn Observer) -> Result<CodeSet> {
+        let training = &self.job.recipe.training;
+        let model = &self.job.tokenizer;
+        let side = training.size / model.tokenizer_config.factor();
+        let mut set = CodeSet::new(model, side, side);
+        for (index, items) in dataset.items.chunks(CHUNK).enumerate() {
+            let part = Dataset {
+                items: items.to_vec(),
+                classes: dataset.classes.clone(),
+            };
+            let (mut pictures, kept, bad) = data::load_all(&part, &training.transform(), training.background)?;
+            report_skipped(&bad, observer);
+            // -1 where a picture has no class.
+            let class = |&item: &usize| part.items[item].class.map_or(-1, |class| class as i64);
+            let mut classes: Vec<i64> = kept.iter().map(class).collect();
+            if flip {
+                let mirrored: Vec<_> = pictures.iter().map(|picture| data::mirrored(picture, training.size)).collect();
+                pictures.extend(mirrored);
+                classes.extend(classes.clone());
+            }
+            set.encode(model, &pictures, training.size);
+            set.classes.extend(classes);
+            let done = index * CHUNK + items.len();
+            observer.event(Event::Note(format!("codes of {done} of {} pictures computed", dataset.len())));
+        }
+        if dataset.classes.is_empty() {
+            set.classes.clear();
+        }
+        Ok(set)
+    }
 }

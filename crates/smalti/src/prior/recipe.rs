@@ -2,15 +2,25 @@
 
 use super::config::PriorConfig;
 use crate::data::Transform;
-use crate::error::{Error, Result};
-use crate::training::{AdamConfig, LearningRate};
+use crate::error::Result;
+use crate::training::settings::check_range;
+use crate::training::{AdamConfig, Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The network and its training. The grid, the vocabulary, the block size and the condition come from tokenizer and data.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PriorRecipe {
     pub network: PriorNetwork,
     pub training: PriorTraining,
+}
+
+/// The kinds of condition a training can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionKind {
+    None,
+    Class,
 }
 
 /// The part of [`PriorConfig`] that a person chooses.
@@ -43,6 +53,14 @@ impl Default for PriorNetwork {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriorTraining {
+    /// A folder of pictures or a list file.
+    pub data: PathBuf,
+    /// The tokenizer: a model file or a run folder.
+    pub tokenizer: PathBuf,
+    pub condition: ConditionKind,
+    /// How long to train: steps, unless `minutes` is above 0.
+    pub steps: u64,
+    pub minutes: f64,
     /// Side of the square crops, in pixels; 0 takes the tokenizer's training size.
     pub size: usize,
     /// Enlarge pictures that are smaller than `size`; without it they are skipped.
@@ -64,11 +82,18 @@ pub struct PriorTraining {
     pub validate_every: u64,
     pub checkpoint_every: u64,
     pub keep: usize,
+    /// Said in the model's file, for those who get it.
+    pub license: String,
 }
 
 impl Default for PriorTraining {
     fn default() -> Self {
         Self {
+            data: PathBuf::new(),
+            tokenizer: PathBuf::new(),
+            condition: ConditionKind::None,
+            steps: 3000,
+            minutes: 0.0,
             size: 0,
             enlarge: false,
             flip: true,
@@ -85,6 +110,7 @@ impl Default for PriorTraining {
             validate_every: 250,
             checkpoint_every: 500,
             keep: 2,
+            license: String::new(),
         }
     }
 }
@@ -93,6 +119,23 @@ impl PriorTraining {
     /// How pictures become crops to tokenise.
     pub fn transform(&self) -> Transform {
         Transform::middle(self.size, self.enlarge)
+    }
+
+    pub fn budget(&self) -> Budget {
+        if self.minutes > 0.0 {
+            Budget::Minutes(self.minutes)
+        } else {
+            Budget::Steps(self.steps)
+        }
+    }
+
+    pub fn routine(&self) -> Routine {
+        Routine {
+            log_every: self.log_every,
+            validate_every: self.validate_every,
+            checkpoint_every: self.checkpoint_every,
+            keep: self.keep,
+        }
     }
 
     pub fn schedule(&self) -> LearningRate {
@@ -119,31 +162,14 @@ impl PriorRecipe {
     /// Says what is wrong with a recipe that cannot be followed, naming the setting.
     pub fn check(&self) -> Result<()> {
         let training = &self.training;
-        for (name, value) in [
-            ("batch", training.batch as u64),
-            ("log_every", training.log_every),
-        ] {
-            if value == 0 {
-                return Err(Error::input(format!("{name} is 0; it must be at least 1")));
-            }
-        }
-        for (name, value, low, high) in [
-            ("learning_rate", training.learning_rate, 0.0, 1.0),
-            (
-                "final_learning_rate",
-                training.final_learning_rate,
-                0.0,
-                1.0,
-            ),
-            ("validation", training.validation, 0.0, 0.9),
-            ("pkeep", training.pkeep, 0.0, 1.0),
-        ] {
-            if !(low..=high).contains(&value) {
-                return Err(Error::input(format!(
-                    "{name} is {value}; it must lie between {low} and {high}"
-                )));
-            }
-        }
-        Ok(())
+        check_range("steps", training.steps as f64, 1.0, 1e18)?;
+        check_range("batch", training.batch as f64, 1.0, 1e6)?;
+        check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
+        check_range("minutes", training.minutes, 0.0, 1e7)?;
+        check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
+        check_range("final_learning_rate", training.final_learning_rate, 0.0, 1.0)?;
+        check_range("weight_decay", f64::from(training.weight_decay), 0.0, 1e3)?;
+        check_range("validation", training.validation, 0.0, 0.9)?;
+        check_range("pkeep", training.pkeep, 0.0, 1.0)
     }
 }

@@ -85,7 +85,7 @@ impl PriorTrainer {
     pub fn load(&mut self, gpt: Gpt, state: &TensorMap) -> Result<()> {
         self.gpt = gpt;
         let device = self.device.clone();
-        self.adam.load(state, "adam.", &device)
+        self.adam.load(&self.gpt, state, "adam.", &device)
     }
 }
 
@@ -124,6 +124,9 @@ pub fn code_logits(gpt: &Gpt, config: &PriorConfig, tokens: Tensor<2, Int>) -> T
     let [batch, length] = tokens.dims();
     let first = config.condition.length();
     let logits = gpt.forward(tokens.slice([0..batch, 0..length - 1]));
+    if first == 1 {
+        return logits;
+    }
     logits.slice([0..batch, first - 1..length - 1, 0..config.vocabulary_size])
 }
 

@@ -18,7 +18,7 @@ use rand_chacha::rand_core::SeedableRng;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampleOptions {
     pub filter: Filter,
-    /// Pictures drawn at the same time. It decides speed and memory, not the result.
+    /// Pictures drawn at the same time. It decides speed and memory; every picture has its own random stream.
     pub batch: usize,
     /// Every picture has its own random stream, found from this and its number.
     pub seed: u64,
@@ -175,7 +175,7 @@ pub fn decode_pictures(
     [rows, columns]: [usize; 2],
     batch: usize,
 ) -> Vec<RgbImage> {
-    let device = model.tokenizer.post_quant_conv.weight.val().device();
+    let device = model.device();
     let factor = model.tokenizer_config.factor();
     let (height, width) = (rows * factor, columns * factor);
     let mut pictures = Vec::with_capacity(codes.len());

@@ -82,6 +82,26 @@ impl TokenizerConfig {
             .contains(&(self.resolution >> level))
     }
 
+    /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
+    pub fn least_parameters(&self) -> usize {
+        let product = |factors: &[usize]| factors.iter().fold(1usize, |all, &factor| all.saturating_mul(factor));
+        let level = |&multiplier: &usize| {
+            let width = self.channels.saturating_mul(multiplier);
+            // The second convolution of every residual block, encoder and decoder.
+            product(&[2 * 9, self.residual_blocks, width, width])
+        };
+        let blocks = self.channel_multipliers.iter().map(level);
+        let last = self.channel_multipliers.last().copied().unwrap_or(1);
+        let rest = [
+            product(&[9, self.in_channels, self.channels]),
+            product(&[9, self.out_channels, self.channels]),
+            product(&[2 * 9, self.z_channels, self.channels, last]),
+            product(&[2, self.z_channels, self.embed_dim]),
+            product(&[self.codebook_size, self.embed_dim]),
+        ];
+        blocks.chain(rest).fold(0, usize::saturating_add)
+    }
+
     /// Says what is wrong with a configuration that cannot be built, naming the field.
     pub fn check(&self) -> Result<()> {
         let positive = [

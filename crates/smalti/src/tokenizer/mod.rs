@@ -6,6 +6,7 @@ pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
 pub mod loss;
+mod measure;
 pub mod network;
 pub mod perceptual;
 pub mod picture;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::layers::Conv2d;
 use crate::ops::{self, Convolution, Padding};
 use crate::weights::catalogue::Architecture;
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 
 /// How a convolution of a classifier moves, and what surrounds it.
@@ -126,6 +126,11 @@ impl Lpips {
             shift: colour(SHIFT),
             scale: colour(SCALE),
         })
+    }
+
+    /// How many numbers its convolutions hold.
+    pub fn num_params(&self) -> usize {
+        self.convs.iter().map(Module::num_params).sum()
     }
 
     /// The distance of each pair of pictures `[b, h, w, 3 or 1]` in [-1, 1]: `[b]`. Gradients flow to both.

@@ -1,8 +1,7 @@
 //! Single pictures of any size through a tokenizer. Sides that are no multiple of f are continued by reflection, and the
 //! surplus is cut off again.
 
-use super::train::host_codes;
-use crate::checkpoint::{Model, host_values};
+use crate::checkpoint::{Model, host_codes, host_values};
 use crate::data::{bytes_to_floats, to_image};
 use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
@@ -25,11 +24,6 @@ pub fn reconstruct(model: &Model, picture: &RgbImage) -> RgbImage {
     crop_imm(&output, 0, 0, picture.width(), picture.height()).to_image()
 }
 
-/// The bytes of a square picture as an image.
-pub fn from_square(bytes: &[u8], size: usize) -> RgbImage {
-    super::train::picture_of(bytes, size)
-}
-
 /// Peak signal-to-noise ratio of 8-bit pictures of one size, in decibels; infinite for equal ones.
 pub fn psnr(left: &RgbImage, right: &RgbImage) -> f64 {
     let squares = left.as_raw().iter().zip(right.as_raw()).map(|(&a, &b)| {
@@ -41,7 +35,7 @@ pub fn psnr(left: &RgbImage, right: &RgbImage) -> f64 {
 }
 
 fn pixels(model: &Model, picture: &RgbImage) -> Tensor<4> {
-    let device = model.tokenizer.post_quant_conv.weight.val().device();
+    let device = model.device();
     let shape = Shape::from([1, picture.height() as usize, picture.width() as usize, 3]);
     Tensor::from_data(
         TensorData::new(bytes_to_floats(picture.as_raw()), shape),

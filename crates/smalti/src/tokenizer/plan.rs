@@ -1,10 +1,12 @@
 //! The plan of a stage-1 training, said before it starts.
 
 use super::config::{QuantizerKind, TokenizerConfig};
+use super::perceptual::Lpips;
 use super::recipe::TokenizerRecipe;
 use super::train::TokenizerJob;
 use super::trainer::TokenizerTrainer;
 use crate::training::Budget;
+use crate::training::plan::{PROGRAM, bytes, duration};
 use burn::module::Module;
 
 /// One line per thing worth knowing; `pictures` counts the training and the validation split.
@@ -30,7 +32,7 @@ pub fn describe(
     vec![
         format!(
             "data      {}: {} pictures to train on, {} held back",
-            job.data.display(),
+            training.data.display(),
             pictures[0],
             pictures[1]
         ),
@@ -44,11 +46,11 @@ pub fn describe(
         format!("losses    {}", losses(job)),
         format!(
             "training  {}, batch {}, learning rate {}",
-            duration(job.budget, pictures[0], training.batch),
+            duration(training.budget(), pictures[0], training.batch),
             training.batch,
             training.learning_rate
         ),
-        format!("memory    about {:.1} GB", memory(job, parameters) / 1e9),
+        format!("memory    about {}", bytes(memory(job, parameters))),
         format!("run       {}", job.out.display()),
     ]
 }
@@ -59,17 +61,17 @@ fn losses(job: &TokenizerJob) -> String {
     });
     format!(
         "L1{perceptual} + codebook, {}",
-        when(&job.recipe, job.budget)
+        when(&job.recipe)
     )
 }
 
-fn when(recipe: &TokenizerRecipe, budget: Budget) -> String {
+fn when(recipe: &TokenizerRecipe) -> String {
     let training = &recipe.training;
     if training.discriminator_weight == 0.0 {
         return "no discriminator".into();
     }
     let start = training.discriminator_start;
-    match budget {
+    match training.budget() {
         _ if start >= 1.0 => format!("the discriminator joins at step {start}"),
         Budget::Steps(steps) => {
             format!(
@@ -86,17 +88,6 @@ fn when(recipe: &TokenizerRecipe, budget: Budget) -> String {
     }
 }
 
-/// `3000 steps (8.0 times through the data)` or `20 minutes`.
-pub(crate) fn duration(budget: Budget, pictures: usize, batch: usize) -> String {
-    match budget {
-        Budget::Steps(steps) => {
-            let epochs = (steps * batch as u64) as f64 / pictures.max(1) as f64;
-            format!("{steps} steps ({epochs:.1} times through the data)")
-        }
-        Budget::Minutes(minutes) => format!("{minutes} minutes"),
-    }
-}
-
 /// Bytes: parameters with gradient and two moments, and the activations that the backward pass needs.
 fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
     let training = &job.recipe.training;
@@ -109,7 +100,8 @@ fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
         let channels = training.discriminator_channels as f64;
         floats += 6.0 * channels * (training.size * training.size) as f64 / 4.0 * 1.75;
     }
-    4.0 * (4.0 * parameters as f64 + training.batch as f64 * floats)
+    let fixed = job.lpips.as_ref().map_or(0, Lpips::num_params) as f64;
+    PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + training.batch as f64 * floats)
 }
 
 /// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.

@@ -4,8 +4,10 @@ use super::config::TokenizerConfig;
 use super::loss::AdversarialLoss;
 use crate::data::{Crop, Filter, Resize, Transform};
 use crate::error::{Error, Result};
-use crate::training::LearningRate;
+use crate::training::settings::check_range;
+use crate::training::{Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The network and its training.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +20,11 @@ pub struct TokenizerRecipe {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerTraining {
+    /// A folder of pictures or a list file.
+    pub data: PathBuf,
+    /// How long to train: steps, unless `minutes` is above 0.
+    pub steps: u64,
+    pub minutes: f64,
     /// Side of the square crops it is trained on, in pixels; a multiple of f.
     pub size: usize,
     /// The shorter side is brought to this before the crop; 0 means `size`.
@@ -56,11 +63,16 @@ pub struct TokenizerTraining {
     pub checkpoint_every: u64,
     /// How many checkpoints to keep.
     pub keep: usize,
+    /// Said in the model's file, for those who get it.
+    pub license: String,
 }
 
 impl Default for TokenizerTraining {
     fn default() -> Self {
         Self {
+            data: PathBuf::new(),
+            steps: 3000,
+            minutes: 0.0,
             size: 64,
             resize: 0,
             enlarge: false,
@@ -86,6 +98,7 @@ impl Default for TokenizerTraining {
             validate_every: 250,
             checkpoint_every: 500,
             keep: 2,
+            license: String::new(),
         }
     }
 }
@@ -105,6 +118,23 @@ impl TokenizerTraining {
             crop: self.crop,
             flip: self.flip,
             filter: Filter::Lanczos,
+        }
+    }
+
+    pub fn budget(&self) -> Budget {
+        if self.minutes > 0.0 {
+            Budget::Minutes(self.minutes)
+        } else {
+            Budget::Steps(self.steps)
+        }
+    }
+
+    pub fn routine(&self) -> Routine {
+        Routine {
+            log_every: self.log_every,
+            validate_every: self.validate_every,
+            checkpoint_every: self.checkpoint_every,
+            keep: self.keep,
         }
     }
 
@@ -132,6 +162,9 @@ impl TokenizerRecipe {
     /// Says what is wrong with a recipe that cannot be followed, naming the setting.
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
+        if [self.network.in_channels, self.network.out_channels] != [3, 3] {
+            return Err(Error::input("in_channels and out_channels must be 3 to train on pictures"));
+        }
         let training = &self.training;
         training.transform().check()?;
         let factor = self.network.factor();
@@ -142,55 +175,31 @@ impl TokenizerRecipe {
                 self.network.levels()
             )));
         }
-        for (name, value) in [
-            ("batch", training.batch as u64),
-            ("log_every", training.log_every),
+        check_range("steps", training.steps as f64, 1.0, 1e18)?;
+        check_range("batch", training.batch as f64, 1.0, 1e6)?;
+        check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
+        check_range("minutes", training.minutes, 0.0, 1e7)?;
+        check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
+        check_range("final_learning_rate", training.final_learning_rate, 0.0, 1.0)?;
+        check_range("validation", training.validation, 0.0, 0.9)?;
+        check_range("discriminator_start", training.discriminator_start, 0.0, 1e18)?;
+        for (name, weight) in [
+            ("codebook_weight", training.codebook_weight),
+            ("perceptual_weight", training.perceptual_weight),
+            ("discriminator_weight", training.discriminator_weight),
         ] {
-            if value == 0 {
-                return Err(Error::input(format!("{name} is 0; it must be at least 1")));
-            }
-        }
-        for (name, value, low, high) in [
-            ("learning_rate", training.learning_rate, 0.0, 1.0),
-            (
-                "final_learning_rate",
-                training.final_learning_rate,
-                0.0,
-                1.0,
-            ),
-            ("validation", training.validation, 0.0, 0.9),
-            (
-                "discriminator_start",
-                training.discriminator_start,
-                0.0,
-                f64::MAX,
-            ),
-        ] {
-            if !(low..=high).contains(&value) {
-                return Err(Error::input(format!(
-                    "{name} is {value}; it must lie between {low} and {high}"
-                )));
-            }
+            check_range(name, f64::from(weight), 0.0, 1e6)?;
         }
         self.check_discriminator()
     }
 
     fn check_discriminator(&self) -> Result<()> {
         let training = &self.training;
-        if training.discriminator_weight == 0.0 {
-            return Ok(());
-        }
-        if training.discriminator_layers == 0
-            || training.discriminator_layers > 6
-            || training.discriminator_channels == 0
-        {
-            return Err(Error::input(
-                "discriminator_layers must be 1 to 6 and discriminator_channels at least 1",
-            ));
-        }
+        check_range("discriminator_layers", training.discriminator_layers as f64, 1.0, 6.0)?;
+        check_range("discriminator_channels", training.discriminator_channels as f64, 1.0, 65536.0)?;
         let smallest =
             super::discriminator::Discriminator::smallest_side(training.discriminator_layers);
-        if training.size < smallest {
+        if training.discriminator_weight > 0.0 && training.size < smallest {
             return Err(Error::input(format!(
                 "size is {}, but a discriminator of {} layers needs {smallest} pixels: set discriminator_layers lower, \
                  or discriminator_weight to 0",

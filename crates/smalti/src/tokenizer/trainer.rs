@@ -3,7 +3,8 @@
 //! The authors run the network once per optimiser and take λ from two more passes through the last layer. Here the
 //! losses are differentiated with respect to the reconstruction x̂ alone; λ needs only the last layer's weight gradient
 //! of each, and the weighted sum of the two gradients is then sent back through the network once. Same numbers, less
-//! work.
+//! work. One difference: the authors' second optimiser also counts the steps before the discriminator joins, on gradients
+//! of zero, so the bias corrections of its first real steps differ.
 
 use super::discriminator::Discriminator;
 use super::loss::{
@@ -236,9 +237,8 @@ impl TokenizerTrainer {
         let discriminator = self.discriminator.clone();
         self.discriminator =
             load_parameters(discriminator, state, "discriminator.", str::to_string)?;
-        self.tokenizer_adam.load(state, "tokenizer_adam.", device)?;
-        self.discriminator_adam
-            .load(state, "discriminator_adam.", device)
+        self.tokenizer_adam.load(&self.tokenizer, state, "tokenizer_adam.", device)?;
+        self.discriminator_adam.load(&self.discriminator, state, "discriminator_adam.", device)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Adam and AdamW over all parameters of a module, with PyTorch's constants. Moments are kept by parameter path, so a
 //! training state can be saved and read back by name.
 
-use crate::checkpoint::{HostTensor, TensorMap};
+use crate::checkpoint::{HostTensor, ParameterPath, TensorMap, host_values, parameters};
 use crate::error::{Error, Result};
 use crate::ops::{AdamStep, adam_step};
 use burn::module::{Module, ModuleMapper, Param};
@@ -64,7 +64,7 @@ impl Adam {
     ) -> M {
         self.step += 1;
         let mut mapper = Update {
-            path: Vec::new(),
+            path: ParameterPath::default(),
             adam: self,
             learning_rate: learning_rate as f32,
             gradients,
@@ -81,7 +81,7 @@ impl Adam {
         );
         for (path, moments) in &self.moments {
             for (name, moment) in [("first", &moments.first), ("second", &moments.second)] {
-                let values = crate::checkpoint::host_values(moment.clone());
+                let values = host_values(moment.clone());
                 let tensor = HostTensor::f32([values.len()], values);
                 tensors.insert(format!("{prefix}{name}.{path}"), tensor);
             }
@@ -92,19 +92,28 @@ impl Adam {
     /// Takes up a state written by [`Adam::state`].
     ///
     /// # Errors
-    /// A state without step count, or with a first moment whose second is missing.
-    pub fn load(&mut self, tensors: &TensorMap, prefix: &str, device: &Device) -> Result<()> {
+    /// A state without step count, or with moments that are missing or do not fit `module`.
+    pub fn load<M: Module>(
+        &mut self,
+        module: &M,
+        tensors: &TensorMap,
+        prefix: &str,
+        device: &Device,
+    ) -> Result<()> {
+        let sizes = parameters(module, "", str::to_string);
         let step = tensors
             .get(&format!("{prefix}step"))
             .and_then(HostTensor::as_i64)
             .and_then(|values| values.first().copied())
             .ok_or_else(|| Error::input(format!("the training state has no `{prefix}step`")))?;
         let device = device.clone().inner();
-        let moment = |key: &str| -> Result<Tensor<1>> {
+        let moment = |key: &str, path: &str| -> Result<Tensor<1>> {
+            let size = sizes.get(path).map(|tensor| tensor.shape.iter().product());
             let values = tensors
                 .get(key)
                 .and_then(HostTensor::as_f32)
-                .ok_or_else(|| Error::input(format!("the training state has no `{key}`")))?;
+                .filter(|values| Some(values.len()) == size)
+                .ok_or_else(|| Error::input(format!("the training state has no `{key}` that fits the network")))?;
             let data = TensorData::new(values.to_vec(), Shape::from([values.len()]));
             Ok(Tensor::from_data(data, &device))
         };
@@ -113,8 +122,8 @@ impl Adam {
         for key in tensors.keys() {
             if let Some(path) = key.strip_prefix(&first) {
                 let moments = Moments {
-                    first: moment(key)?,
-                    second: moment(&format!("{prefix}second.{path}"))?,
+                    first: moment(key, path)?,
+                    second: moment(&format!("{prefix}second.{path}"), path)?,
                 };
                 self.moments.insert(path.to_string(), moments);
             }
@@ -125,7 +134,7 @@ impl Adam {
 }
 
 struct Update<'a> {
-    path: Vec<String>,
+    path: ParameterPath,
     adam: &'a mut Adam,
     learning_rate: f32,
     gradients: GradientsParams,
@@ -150,19 +159,19 @@ impl Update<'_> {
 }
 
 impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_string());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
     }
 
     fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
+        self.path.exit();
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else {
             return param;
         };
-        let path = self.path.join(".");
+        let path = self.path.dotted();
         let step = self.scalars(&path);
         let (id, tensor, mapper) = param.consume();
         let shape = tensor.dims();

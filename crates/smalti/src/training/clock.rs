@@ -54,12 +54,10 @@ impl Clock {
     }
 
     pub fn done(&self) -> bool {
-        self.progress() >= 1.0
-    }
-
-    /// Whether something that is done every so many steps (0: never) is due now. What ends a run is done apart.
-    pub fn due(&self, every: u64) -> bool {
-        every > 0 && self.step.is_multiple_of(every) && !self.done()
+        match self.budget {
+            Budget::Steps(steps) => self.step >= steps,
+            Budget::Minutes(_) => self.progress() >= 1.0,
+        }
     }
 
     /// Puts the time so far into a training state.
@@ -84,7 +82,7 @@ impl Clock {
     pub fn steps(&self) -> u64 {
         match self.budget {
             Budget::Steps(steps) => steps,
-            Budget::Minutes(_) => self.step + (self.left() * self.rate()) as u64,
+            Budget::Minutes(_) => self.step.saturating_add((self.left() * self.rate()) as u64),
         }
     }
 

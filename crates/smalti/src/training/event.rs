@@ -15,7 +15,7 @@ pub enum Event<'a> {
         step: u64,
         /// The last step, where the budget is in steps; otherwise an estimate.
         steps: u64,
-        /// Pictures per second over the last steps.
+        /// Pictures per second since this session began.
         rate: f64,
         /// Seconds left, as far as can be told.
         left: f64,
@@ -33,15 +33,4 @@ pub trait Observer {
 
     /// Whether to save and stop after the current step (Ctrl-C).
     fn interrupted(&self) -> bool;
-}
-
-/// Shows nothing and never interrupts.
-pub struct Silent;
-
-impl Observer for Silent {
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn interrupted(&self) -> bool {
-        false
-    }
 }

@@ -3,8 +3,10 @@
 
 mod adam;
 mod clock;
+mod drive;
 mod event;
 mod logs;
+pub mod plan;
 mod run;
 mod schedule;
 pub mod settings;
@@ -12,9 +14,10 @@ mod tensorboard;
 mod usage;
 
 pub use adam::{Adam, AdamConfig};
-pub use event::{Event, Observer, Silent};
+pub use drive::{Routine, Stage, Trained, Validation, drive, report_skipped};
+pub use event::{Event, Observer};
 pub use logs::{Logs, Metrics};
 pub use clock::{Budget, Clock};
-pub use run::{Checkpoint, Run, run_of};
+pub use run::{Checkpoint, Run, model_file};
 pub use schedule::LearningRate;
 pub use usage::{CodeUsage, UsageFigures, unigram_entropy};

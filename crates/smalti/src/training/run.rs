@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What the names of folders of unfinished checkpoints begin with.
+const UNFINISHED: &str = ".unfinished-";
+
 /// A run folder.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -39,13 +42,7 @@ impl Run {
     /// # Errors
     /// A folder that holds something already: a run is never overwritten.
     pub fn create(folder: &Path, config: &str) -> Result<Self> {
-        let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            return Err(Error::input(format!(
-                "{} is not empty: continue that run with --resume {0}, or choose another --out",
-                folder.display()
-            )));
-        }
+        Self::check_free(folder)?;
         for part in ["checkpoints", "images"] {
             let part = folder.join(part);
             std::fs::create_dir_all(&part).map_err(|error| Error::io(&part, error))?;
@@ -53,8 +50,20 @@ impl Run {
         let run = Self {
             folder: folder.to_path_buf(),
         };
-        write_atomic(&run.config(), |file| file.write_all(config.as_bytes()))?;
+        run.write_config(config)?;
         Ok(run)
+    }
+
+    /// Refuses a folder that holds something already.
+    pub fn check_free(folder: &Path) -> Result<()> {
+        let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        if !occupied {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "{} is not empty: continue that run with --resume {0}, or choose another --out",
+            folder.display()
+        )))
     }
 
     /// Opens an existing run.
@@ -62,6 +71,7 @@ impl Run {
         let run = Self {
             folder: folder.to_path_buf(),
         };
+        run.remove_unfinished();
         if !run.config().is_file() {
             return Err(Error::input(format!(
                 "{} is not a run folder: it has no config.yaml",
@@ -69,6 +79,27 @@ impl Run {
             )));
         }
         Ok(run)
+    }
+
+    /// Removes what a program that was killed while it wrote a checkpoint has left.
+    fn remove_unfinished(&self) {
+        let Ok(entries) = std::fs::read_dir(self.folder.join("checkpoints")) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+                // What cannot be removed only takes room.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// Replaces the configuration, after a change of settings in a continued run.
+    pub fn write_config(&self, config: &str) -> Result<()> {
+        if std::fs::read_to_string(self.config()).is_ok_and(|old| old == config) {
+            return Ok(());
+        }
+        write_atomic(&self.config(), |file| file.write_all(config.as_bytes()))
     }
 
     pub fn folder(&self) -> &Path {
@@ -134,7 +165,7 @@ impl Run {
             return Ok(complete);
         }
         let unfinished = tempfile::Builder::new()
-            .prefix(".unfinished-")
+            .prefix(UNFINISHED)
             .tempdir_in(&folder)
             .map_err(|error| Error::io(&folder, error))?;
         let draft = Checkpoint {
@@ -168,7 +199,7 @@ fn open_to_others(_: &Path) -> std::io::Result<()> {
 }
 
 /// The model file that `path` stands for: itself, or the newest checkpoint's if it is a run folder.
-pub fn run_of(path: &Path) -> Result<PathBuf> {
+pub fn model_file(path: &Path) -> Result<PathBuf> {
     if !path.is_dir() {
         return Ok(path.to_path_buf());
     }

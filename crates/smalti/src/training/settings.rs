@@ -114,6 +114,15 @@ pub mod erased {
     }
 }
 
+/// Refuses a number outside `low` to `high`, and what is no number, by the setting's name.
+pub fn check_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let bound = if value > high { format!("at most {high}") } else { format!("at least {low}") };
+    Err(Error::input(format!("{name} is {value}; it must be {bound}")))
+}
+
 /// `there is no WHAT `name`; did you mean `other`?`
 pub fn unknown(what: &str, name: &str, known: &[String]) -> String {
     let nearest = known

@@ -1,4 +1,4 @@
-//! The networks known by name: what each is for, its licence, the files its authors publish, and the tensors it consists of.
+//! The networks known by name: what each is for, its license, the files its authors publish, and the tensors it consists of.
 
 use crate::error::{Error, Result};
 
@@ -57,7 +57,7 @@ pub struct Network {
     /// What it is for.
     pub purpose: &'static str,
     /// Whose it is and under which terms.
-    pub licence: &'static str,
+    pub license: &'static str,
     /// Which tensors it has.
     pub architecture: Architecture,
     /// The files that make it up together.
@@ -69,7 +69,7 @@ pub static NETWORKS: [Network; 2] = [
     Network {
         name: "lpips-vgg",
         purpose: "perceptual loss of tokenizer training, and the LPIPS (VGG16) metric",
-        licence: "VGG16: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
+        license: "VGG16: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
         architecture: Architecture::Vgg,
         sources: &[
             Source {
@@ -92,7 +92,7 @@ pub static NETWORKS: [Network; 2] = [
     Network {
         name: "lpips-alex",
         purpose: "the LPIPS (AlexNet) metric, the one most papers report",
-        licence: "AlexNet: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
+        license: "AlexNet: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
         architecture: Architecture::Alex,
         sources: &[
             Source {

@@ -56,7 +56,7 @@ pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Resul
     Ok(path)
 }
 
-/// Writes an imported network to `path`, with its name and licence in the metadata; the folder is made if need be.
+/// Writes an imported network to `path`, with its name and license in the metadata; the folder is made if need be.
 pub(super) fn save(architecture: Architecture, tensors: &TensorMap, path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
@@ -64,7 +64,7 @@ pub(super) fn save(architecture: Architecture, tensors: &TensorMap, path: &Path)
     let network = architecture.network();
     let metadata = BTreeMap::from([
         ("network".to_owned(), network.name.to_owned()),
-        ("licence".to_owned(), network.licence.to_owned()),
+        ("license".to_owned(), network.license.to_owned()),
     ]);
     write_tensors(path, tensors, &metadata)
 }

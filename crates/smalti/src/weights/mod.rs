@@ -7,6 +7,3 @@ pub mod catalogue;
 pub mod fetch;
 pub mod import;
 
-pub use catalogue::{Architecture, NETWORKS, Network};
-pub use fetch::{Progress, locate};
-pub use import::import_lpips;

@@ -42,6 +42,7 @@ pub fn perceptual_weights(name: &str) -> Option<TensorMap> {
 fn found(places: &[PathBuf], what: &str) -> Option<PathBuf> {
     let place = places.iter().find(|place| place.is_file()).cloned();
     if place.is_none() {
+        assert!(std::env::var_os("SMALTI_NO_SKIPS").is_none(), "{what} is not here");
         // Not through `eprintln!`, which the test harness swallows.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not here");
     }
@@ -83,6 +84,7 @@ pub fn difference(left: &[f32], right: &[f32]) -> f32 {
 #[track_caller]
 pub fn assert_near(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     let worst = difference(ours, theirs);
+    println!("{what}: off by {worst:.1e}, allowed {tolerance:.1e}");
     assert!(
         worst <= tolerance,
         "{what}: off by {worst:e}, more than {tolerance:e}"

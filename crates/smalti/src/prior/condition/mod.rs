@@ -56,6 +56,18 @@ impl Condition {
         }
     }
 
+    /// The class that a name or number stands for; `None` without one.
+    ///
+    /// # Errors
+    /// A class this prior does not have, or any for an unconditional one.
+    pub fn class(&self, text: Option<&str>) -> Result<Option<usize>> {
+        match (self, text) {
+            (Self::Class(condition), Some(text)) => condition.find(text).map(Some),
+            (Self::None(_), Some(_)) => Err(Error::input("a class is given, but this prior has no classes")),
+            (_, None) => Ok(None),
+        }
+    }
+
     /// Whether its tokens fit into the vocabulary they share with the codes.
     pub fn check(&self, vocabulary: usize) -> Result<()> {
         match self {

@@ -48,7 +48,7 @@ impl L2Quantizer {
     }
 }
 
-/// Every vector along the last axis divided by its length. A zero vector stays zero and has no gradient.
+/// Every vector along the last axis divided by its length. A zero vector stays zero, and its gradient finite.
 fn normalize<const D: usize>(vectors: Tensor<D>) -> Tensor<D> {
     let squares = vectors.clone().square().sum_dim(D - 1);
     vectors / squares.clamp_min(1e-24).sqrt()

@@ -1,0 +1,203 @@
+//! The loop that both stages train in: steps, logs, validation, checkpoints, stopping.
+
+use super::{Clock, Event, Logs, Metrics, Observer, Run};
+use crate::checkpoint::{HostTensor, Model, TensorMap};
+use crate::data::{BadFile, write_png};
+use crate::error::{Error, Result};
+use image::RgbImage;
+
+/// A stage, as the loop sees it.
+pub trait Stage {
+    /// Pictures per step.
+    fn batch(&self) -> usize;
+
+    /// Takes step number `step` (from 0), when `progress` (0 to 1) of the run is over.
+    fn step(&mut self, step: u64, progress: f64) -> Result<Metrics>;
+
+    /// Pictures that had to be skipped since this was last asked.
+    fn skipped(&mut self) -> Vec<BadFile> {
+        Vec::new()
+    }
+
+    /// Measures the validation split.
+    fn validate(&mut self) -> Result<Validation>;
+
+    /// The model after `step` steps.
+    fn model(&self, step: u64) -> Model;
+
+    /// What must be kept beside the model to go on.
+    fn state(&self) -> TensorMap;
+}
+
+/// What a validation found.
+pub struct Validation {
+    /// Empty where no picture is held back.
+    pub metrics: Metrics,
+    /// Something to look at, and its name.
+    pub picture: Option<(&'static str, RgbImage)>,
+}
+
+/// What is done every so many steps, and how many checkpoints are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Routine {
+    pub log_every: u64,
+    pub validate_every: u64,
+    pub checkpoint_every: u64,
+    pub keep: usize,
+}
+
+/// A trained model.
+pub struct Trained {
+    pub model: Model,
+    /// Whether the observer stopped it before its time.
+    pub stopped: bool,
+}
+
+/// Trains `stage` until the clock says that it is done or the observer stops it. Either way a checkpoint is left.
+///
+/// # Errors
+/// Whatever the stage or the disk says; a loss that is no number, before it reaches a checkpoint.
+pub fn drive(
+    stage: &mut dyn Stage,
+    run: &Run,
+    clock: Clock,
+    routine: Routine,
+    observer: &mut dyn Observer,
+) -> Result<Trained> {
+    let mut training = Loop {
+        logs: Logs::open(run.folder(), clock.step())?,
+        stage,
+        run,
+        clock,
+        routine,
+        observer,
+    };
+    let done_before = training.clock.done();
+    while !training.clock.done() {
+        training.step()?;
+        if training.observer.interrupted() {
+            training.save()?;
+            training.observer.event(Event::Note("stopped; go on with --resume".into()));
+            return Ok(training.trained(true));
+        }
+    }
+    // A run that was finished already has been measured and saved.
+    if !done_before {
+        training.validate()?;
+        training.save()?;
+    }
+    Ok(training.trained(false))
+}
+
+struct Loop<'a> {
+    stage: &'a mut dyn Stage,
+    run: &'a Run,
+    logs: Logs,
+    clock: Clock,
+    routine: Routine,
+    observer: &'a mut dyn Observer,
+}
+
+impl Loop<'_> {
+    fn step(&mut self) -> Result<()> {
+        let metrics = self.stage.step(self.clock.step(), self.clock.progress())?;
+        self.clock.advance();
+        let step = self.clock.step();
+        self.check_finite(&metrics)?;
+        if step == 1 || step.is_multiple_of(self.routine.log_every) {
+            self.logs.write("train", step, &metrics)?;
+        }
+        self.observer.event(Event::Step {
+            step,
+            steps: self.clock.steps(),
+            rate: self.clock.rate() * self.stage.batch() as f64,
+            left: self.clock.left(),
+            metrics: &metrics,
+        });
+        report_skipped(&self.stage.skipped(), self.observer);
+        if self.clock.done() {
+            return Ok(());
+        }
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        if due(self.routine.validate_every) || (step == 1 && self.routine.validate_every > 0) {
+            self.validate()?;
+        }
+        if due(self.routine.checkpoint_every) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// A network that has left the numbers must not take the place of a good checkpoint.
+    fn check_finite(&self, metrics: &Metrics) -> Result<()> {
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, _)) => Err(self.diverged(name)),
+            None => Ok(()),
+        }
+    }
+
+    fn diverged(&self, name: &str) -> Error {
+        let last = match self.run.latest() {
+            Ok(Some(checkpoint)) => format!("the checkpoint of step {} is untouched", checkpoint.step),
+            _ => "there is no checkpoint yet".into(),
+        };
+        Error::file(
+            self.run.folder(),
+            format!(
+                "{name} is no longer a number at step {}; {last}. Lower learning_rate with --set and go on with --resume",
+                self.clock.step()
+            ),
+        )
+    }
+
+    fn validate(&mut self) -> Result<()> {
+        let step = self.clock.step();
+        let validation = self.stage.validate()?;
+        if let Some((name, picture)) = &validation.picture {
+            write_png(&self.run.picture(name, step), picture)?;
+            self.logs.picture(&format!("validation/{name}"), step, picture)?;
+        }
+        let metrics = &validation.metrics;
+        if metrics.iter().next().is_some() {
+            self.logs.write("validation", step, metrics)?;
+            self.observer.event(Event::Validation { step, metrics });
+        }
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let mut state = self.stage.state();
+        // A gradient that is no number spoils the optimiser one step before it shows in a loss.
+        if let Some((name, _)) = state.iter().find(|(_, tensor)| !is_finite(tensor)) {
+            return Err(self.diverged(name));
+        }
+        self.clock.save(&mut state);
+        let step = self.clock.step();
+        let model = self.stage.model(step);
+        let checkpoint = self.run.save(step, |path| model.save(path), &state, self.routine.keep)?;
+        self.observer.event(Event::Saved(checkpoint.model()));
+        Ok(())
+    }
+
+    fn trained(&self, stopped: bool) -> Trained {
+        Trained {
+            model: self.stage.model(self.clock.step()),
+            stopped,
+        }
+    }
+}
+
+fn is_finite(tensor: &HostTensor) -> bool {
+    let values = tensor.as_f32().unwrap_or_default();
+    values.iter().all(|value| value.is_finite())
+}
+
+/// Says which pictures were skipped, without flooding the screen.
+pub fn report_skipped(skipped: &[BadFile], observer: &mut dyn Observer) {
+    for (path, reason) in skipped.iter().take(10) {
+        observer.event(Event::Note(format!("skipped {}: {reason}", path.display())));
+    }
+    if skipped.len() > 10 {
+        observer.event(Event::Note(format!("skipped {} more pictures", skipped.len() - 10)));
+    }
+}
