@@ -189,7 +189,9 @@ pub struct Download {
 impl Download {
     pub fn new(common: &Common) -> Self {
         let bar = bar(common, 0, "bytes");
-        bar.set_style(style("{wide_bar} {bytes}/{total_bytes} · {bytes_per_sec} · {eta} left"));
+        bar.set_style(style(
+            "{wide_bar} {bytes}/{total_bytes} · {bytes_per_sec} · {eta} left",
+        ));
         Self {
             bar,
             quiet: common.quiet,
@@ -199,11 +201,15 @@ impl Download {
 
     pub fn show(&mut self, progress: &Progress) {
         if self.file != progress.file && !self.quiet {
-            let size = progress.total.map_or(String::new(), |total| format!(" ({} MB)", total.div_ceil(1_000_000)));
-            self.bar.suspend(|| eprintln!("fetching {}{size}", progress.file));
+            let size = progress.total.map_or(String::new(), |total| {
+                format!(" ({} MB)", total.div_ceil(1_000_000))
+            });
+            self.bar
+                .suspend(|| eprintln!("fetching {}{size}", progress.file));
             self.file = progress.file.clone();
         }
-        self.bar.set_length(progress.total.unwrap_or(progress.received));
+        self.bar
+            .set_length(progress.total.unwrap_or(progress.received));
         self.bar.set_position(progress.received);
     }
 }

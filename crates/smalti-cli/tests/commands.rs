@@ -11,7 +11,10 @@ fn json(arguments: &[&str]) -> serde_json::Value {
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     files
 }
@@ -27,25 +30,83 @@ fn from_pictures_to_samples() {
 
     let (first, second) = (data.join("circle/0.png"), data.join("cross/1.png"));
     let odd = place("odd.png");
-    smalti::data::write_png(&odd, &image::RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200]))).unwrap();
+    smalti::data::write_png(
+        &odd,
+        &image::RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200])),
+    )
+    .unwrap();
     let out = place("reconstructed");
-    let report = json(&["reconstruct", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&out)]);
+    let report = json(&[
+        "reconstruct",
+        "--model",
+        text(&tokenizer),
+        text(&first),
+        text(&odd),
+        "--out",
+        text(&out),
+    ]);
     assert!(report["pictures"][0]["psnr"].is_number());
     let size = image::image_dimensions(out.join("odd.png")).unwrap();
     assert_eq!(size, (21, 35), "a picture of any size keeps it");
-    fails(&["reconstruct", "--model", text(&tokenizer), text(&first), "--out", text(&out)], &["exists", "--overwrite"]);
+    fails(
+        &[
+            "reconstruct",
+            "--model",
+            text(&tokenizer),
+            text(&first),
+            "--out",
+            text(&out),
+        ],
+        &["exists", "--overwrite"],
+    );
 
     let codes = place("codes.safetensors");
-    let encode = ["encode", "--model", text(&tokenizer), text(&first), text(&second), "--out", text(&codes)];
+    let encode = [
+        "encode",
+        "--model",
+        text(&tokenizer),
+        text(&first),
+        text(&second),
+        "--out",
+        text(&codes),
+    ];
     assert_eq!(json(&encode)["rows"], 4);
     let decoded = place("decoded");
-    json(&["decode", "--model", text(&tokenizer), text(&codes), "--out", text(&decoded)]);
+    json(&[
+        "decode",
+        "--model",
+        text(&tokenizer),
+        text(&codes),
+        "--out",
+        text(&decoded),
+    ]);
     assert_eq!(files(&decoded).len(), 3);
     let reconstructed = image::open(out.join("0.png")).unwrap().to_rgb8();
-    assert_eq!(image::open(decoded.join("000000.png")).unwrap().to_rgb8(), reconstructed);
-    fails(&["encode", "--model", text(&tokenizer), text(&first), text(&odd), "--out", text(&place("x"))], &["odd.png", "--size"]);
+    assert_eq!(
+        image::open(decoded.join("000000.png")).unwrap().to_rgb8(),
+        reconstructed
+    );
+    fails(
+        &[
+            "encode",
+            "--model",
+            text(&tokenizer),
+            text(&first),
+            text(&odd),
+            "--out",
+            text(&place("x")),
+        ],
+        &["odd.png", "--size"],
+    );
 
-    let report = json(&["nll", "--model", text(&prior), text(&first), "--class", "circle"]);
+    let report = json(&[
+        "nll",
+        "--model",
+        text(&prior),
+        text(&first),
+        "--class",
+        "circle",
+    ]);
     let nats = report["pictures"][0]["nats_per_code"].as_f64().unwrap();
     let bits = report["pictures"][0]["bits_per_code"].as_f64().unwrap();
     assert!((bits * std::f64::consts::LN_2 - nats).abs() < 1e-9);
@@ -60,12 +121,31 @@ fn from_pictures_to_samples() {
 fn check_sampling(prior: &Path, folder: &Path) {
     let sample = |name: &str, seed: &str| {
         let out = folder.join(name);
-        succeeds(&["sample", "--model", text(prior), "-n", "5", "--seed", seed, "--out", text(&out), "--batch", "2"]);
-        files(&out).iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>()
+        succeeds(&[
+            "sample",
+            "--model",
+            text(prior),
+            "-n",
+            "5",
+            "--seed",
+            seed,
+            "--out",
+            text(&out),
+            "--batch",
+            "2",
+        ]);
+        files(&out)
+            .iter()
+            .map(|file| std::fs::read(file).unwrap())
+            .collect::<Vec<_>>()
     };
     let first = sample("samples-1", "1");
     assert_eq!(first.len(), 6);
-    assert_eq!(first, sample("samples-2", "1"), "the same seed gives the same files");
+    assert_eq!(
+        first,
+        sample("samples-2", "1"),
+        "the same seed gives the same files"
+    );
     assert_ne!(first, sample("samples-3", "2"));
 }
 
@@ -92,7 +172,10 @@ fn weights_are_not_written_over_a_file() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("weights.safetensors");
     std::fs::write(&file, "mine").unwrap();
-    fails(&["weights", "import", text(&file), "--out", text(&file)], &["exists", "--overwrite"]);
+    fails(
+        &["weights", "import", text(&file), "--out", text(&file)],
+        &["exists", "--overwrite"],
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
 }
 
@@ -105,12 +188,30 @@ fn a_bad_picture_leaves_no_reconstructions() {
     let bad = folder.path().join("bad.png");
     std::fs::write(&bad, "no picture").unwrap();
     let good = data.join("circle/0.png");
-    fails(&["reconstruct", "--model", text(&run), text(&good), text(&bad), "--out", text(&out)], &["bad.png"]);
+    fails(
+        &[
+            "reconstruct",
+            "--model",
+            text(&run),
+            text(&good),
+            text(&bad),
+            "--out",
+            text(&out),
+        ],
+        &["bad.png"],
+    );
     assert!(!out.exists());
     // A picture called like the grid does not take its place.
     let grid = folder.path().join("grid.png");
     std::fs::copy(&good, &grid).unwrap();
-    succeeds(&["reconstruct", "--model", text(&run), text(&grid), "--out", text(&out)]);
+    succeeds(&[
+        "reconstruct",
+        "--model",
+        text(&run),
+        text(&grid),
+        "--out",
+        text(&out),
+    ]);
     assert_eq!(files(&out).len(), 2);
 }
 
@@ -118,13 +219,22 @@ fn a_bad_picture_leaves_no_reconstructions() {
 fn without_network_and_weights_one_error_names_the_ways() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 3, 32);
-    let output = command(&["train", "tokenizer", "--data", text(&data), "--set", "size=32", "--out", text(&folder.path().join("run"))])
-        .current_dir(folder.path())
-        .env("SMALTI_CACHE", folder.path().join("cache"))
-        .env("SMALTI_WEIGHTS_MIRROR", "http://127.0.0.1:9")
-        .env_remove("SMALTI_ASSETS")
-        .output()
-        .unwrap();
+    let output = command(&[
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--set",
+        "size=32",
+        "--out",
+        text(&folder.path().join("run")),
+    ])
+    .current_dir(folder.path())
+    .env("SMALTI_CACHE", folder.path().join("cache"))
+    .env("SMALTI_WEIGHTS_MIRROR", "http://127.0.0.1:9")
+    .env_remove("SMALTI_ASSETS")
+    .output()
+    .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     for way in ["weights fetch", "weights import", "--perceptual none"] {

@@ -12,7 +12,16 @@ use tempfile::tempdir;
 fn training_fails(data: &Path, more: &[&str], words: &[&str]) {
     let folder = tempdir().unwrap();
     let out = folder.path().join("run");
-    let base = ["train", "tokenizer", "--data", text(data), "--out", text(&out), "--steps", "1"];
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(data),
+        "--out",
+        text(&out),
+        "--steps",
+        "1",
+    ];
     fails(&[&base[..], &TINY, more].concat(), words);
     assert!(!out.exists(), "a run folder was left behind");
 }
@@ -29,7 +38,11 @@ fn trained(folder: &Path) -> PathBuf {
 #[test]
 fn no_such_folder() {
     let folder = tempdir().unwrap();
-    training_fails(&folder.path().join("nowhere"), &[], &["nowhere", "no such file or folder"]);
+    training_fails(
+        &folder.path().join("nowhere"),
+        &[],
+        &["nowhere", "no such file or folder"],
+    );
 }
 
 #[test]
@@ -42,7 +55,11 @@ fn an_empty_folder() {
 fn a_text_file_called_png() {
     let folder = tempdir().unwrap();
     fs::write(folder.path().join("a.png"), "this is no picture").unwrap();
-    training_fails(folder.path(), &[], &["none of the 1 pictures could be read", "a.png"]);
+    training_fails(
+        folder.path(),
+        &[],
+        &["none of the 1 pictures could be read", "a.png"],
+    );
 }
 
 #[test]
@@ -50,15 +67,29 @@ fn a_truncated_jpeg_among_good_files_is_skipped_and_named() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 8, 16);
     let mut jpeg = std::io::Cursor::new(Vec::new());
-    smalti::data::drawn::draw(0, 0, 64).write_to(&mut jpeg, image::ImageFormat::Jpeg).unwrap();
+    smalti::data::drawn::draw(0, 0, 64)
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
     let bytes = jpeg.into_inner();
     fs::write(data.join("circle/broken.jpg"), &bytes[..bytes.len() / 2]).unwrap();
     let out = folder.path().join("run");
-    let base = ["train", "tokenizer", "--data", text(&data), "--out", text(&out), "--epochs", "2"];
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+        "--epochs",
+        "2",
+    ];
     let output = smalti(&[&base[..], &TINY, &["--set", "validation=0"]].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("skipped") && errors.contains("broken.jpg"), "{errors}");
+    assert!(
+        errors.contains("skipped") && errors.contains("broken.jpg"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -88,8 +119,16 @@ fn a_misspelt_setting_is_named_with_the_nearest() {
     let data = pictures(folder.path(), 1, 3, 16);
     let config = folder.path().join("config.yaml");
     fs::write(&config, "learning_rat: 0.1\n").unwrap();
-    training_fails(&data, &["--config", text(&config)], &["config.yaml", "learning_rat", "learning_rate"]);
-    training_fails(&data, &["--set", "codebok_size=5"], &["codebok_size", "codebook_size"]);
+    training_fails(
+        &data,
+        &["--config", text(&config)],
+        &["config.yaml", "learning_rat", "learning_rate"],
+    );
+    training_fails(
+        &data,
+        &["--set", "codebok_size=5"],
+        &["codebok_size", "codebook_size"],
+    );
     training_fails(&data, &["--set", "codebook_size"], &["key=value"]);
     training_fails(&data, &["--set", "batch=many"], &["batch"]);
 }
@@ -98,14 +137,30 @@ fn a_misspelt_setting_is_named_with_the_nearest() {
 fn settings_out_of_range() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 3, 16);
-    training_fails(&data, &["--set", "codebook_size=0"], &["codebook_size is 0"]);
+    training_fails(
+        &data,
+        &["--set", "codebook_size=0"],
+        &["codebook_size is 0"],
+    );
     training_fails(&data, &["--set", "channels=33"], &["channels is 33", "32"]);
-    training_fails(&data, &["--set", "size=18"], &["size is 18", "multiple of 4"]);
+    training_fails(
+        &data,
+        &["--set", "size=18"],
+        &["size is 18", "multiple of 4"],
+    );
     training_fails(&data, &["--set", "batch=0"], &["batch is 0"]);
     training_fails(&data, &["--set", "validation=.nan"], &["validation is NaN"]);
     training_fails(&data, &["--set", "in_channels=1"], &["in_channels"]);
-    training_fails(&data, &["--set", "discriminator_layers=3"], &["discriminator_layers"]);
-    training_fails(&data, &["--perceptual", "nonsense"], &["nonsense", "vgg, alex, none"]);
+    training_fails(
+        &data,
+        &["--set", "discriminator_layers=3"],
+        &["discriminator_layers"],
+    );
+    training_fails(
+        &data,
+        &["--perceptual", "nonsense"],
+        &["nonsense", "vgg, alex, none"],
+    );
 }
 
 #[test]
@@ -114,7 +169,16 @@ fn a_run_is_never_overwritten() {
     let data = pictures(folder.path(), 1, 3, 16);
     let out = folder.path().join("run");
     train_tokenizer(&data, &out, "1", &[]);
-    let base = ["train", "tokenizer", "--data", text(&data), "--out", text(&out), "--steps", "1"];
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+        "--steps",
+        "1",
+    ];
     fails(&[&base[..], &TINY].concat(), &["is not empty", "--resume"]);
 }
 
@@ -125,7 +189,16 @@ fn an_output_folder_that_cannot_be_made() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let out = file.join("run");
-    let base = ["train", "tokenizer", "--data", text(&data), "--out", text(&out), "--steps", "1"];
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--out",
+        text(&out),
+        "--steps",
+        "1",
+    ];
     fails(&[&base[..], &TINY].concat(), &["file/run"]);
 }
 
@@ -145,13 +218,24 @@ fn a_checkpoint_truncated_anywhere() {
 
 #[test]
 fn an_authors_checkpoint_truncated_anywhere_or_of_other_sizes() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../smalti/tests/golden/transformer-class-tiny");
+    let golden =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../smalti/tests/golden/transformer-class-tiny");
     let bytes = fs::read(golden.join("last.ckpt")).unwrap();
     let folder = tempdir().unwrap();
-    let (broken, out) = (folder.path().join("broken.ckpt"), folder.path().join("model.safetensors"));
+    let (broken, out) = (
+        folder.path().join("broken.ckpt"),
+        folder.path().join("model.safetensors"),
+    );
     let config = golden.join("project.yaml");
     let import = |config: &Path, words: &[&str]| {
-        let arguments = ["import", text(&broken), "--config", text(config), "--out", text(&out)];
+        let arguments = [
+            "import",
+            text(&broken),
+            "--config",
+            text(config),
+            "--out",
+            text(&out),
+        ];
         fails(&arguments, words);
         assert!(!out.exists());
     };
@@ -163,7 +247,10 @@ fn an_authors_checkpoint_truncated_anywhere_or_of_other_sizes() {
     let other = folder.path().join("other.yaml");
     let yaml = fs::read_to_string(&config).unwrap();
     fs::write(&other, yaml.replace("n_embed: 256", "n_embed: 128")).unwrap();
-    import(&other, &["quantize.embedding.weight", "[256, 64]", "[128, 64]"]);
+    import(
+        &other,
+        &["quantize.embedding.weight", "[256, 64]", "[128, 64]"],
+    );
     fs::write(&other, yaml.replace("n_layer: 2", "n_layer: 3")).unwrap();
     import(&other, &["transformer.blocks.2", "missing"]);
     fs::write(&other, yaml.replace("Net2NetTransformer", "SomethingElse")).unwrap();
@@ -178,10 +265,20 @@ fn sampling_with_wrong_options() {
     let prior = trained(folder.path());
     let out = folder.path().join("samples");
     let sample = |more: &[&str], words: &[&str]| {
-        fails(&[&["sample", "--model", text(&prior), "--out", text(&out)], more].concat(), words);
+        fails(
+            &[
+                &["sample", "--model", text(&prior), "--out", text(&out)],
+                more,
+            ]
+            .concat(),
+            words,
+        );
         assert!(!out.exists(), "an output folder was left behind");
     };
-    sample(&["--class", "7"], &["class 7 does not exist", "2 classes", "circle"]);
+    sample(
+        &["--class", "7"],
+        &["class 7 does not exist", "2 classes", "circle"],
+    );
     sample(&["--class", "dragon"], &["dragon", "circle"]);
     sample(&["--top-k", "0"], &["--top-k is 0"]);
     sample(&["--top-p", "1.5"], &["--top-p is 1.5"]);
@@ -189,8 +286,14 @@ fn sampling_with_wrong_options() {
     sample(&["-n", "0"], &["-n is 0"]);
     sample(&["--batch", "0"], &["--batch is 0"]);
     let tokenizer = folder.path().join("tokenizer");
-    fails(&["sample", "--model", text(&tokenizer), "--out", text(&out)], &["without a prior"]);
-    fails(&["sample", "--model", "nowhere", "--out", text(&out)], &["nowhere"]);
+    fails(
+        &["sample", "--model", text(&tokenizer), "--out", text(&out)],
+        &["without a prior"],
+    );
+    fails(
+        &["sample", "--model", "nowhere", "--out", text(&out)],
+        &["nowhere"],
+    );
     let usage = smalti(&["sample", "--nonsense"]);
     assert_eq!(usage.status.code(), Some(2));
 }
@@ -216,15 +319,41 @@ fn codes_of_another_tokenizer_are_refused() {
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     train_tokenizer(&data, &first, "1", &[]);
     train_tokenizer(&data, &second, "1", &["--seed", "5"]);
-    let (codes, out) = (folder.path().join("codes.safetensors"), folder.path().join("out"));
+    let (codes, out) = (
+        folder.path().join("codes.safetensors"),
+        folder.path().join("out"),
+    );
     let picture = data.join("circle/0.png");
-    succeeds(&["encode", "--model", text(&first), text(&picture), "--out", text(&codes)]);
-    let decode = |model: &Path| ["decode", "--model", text(model), text(&codes), "--out", text(&out)].map(String::from);
+    succeeds(&[
+        "encode",
+        "--model",
+        text(&first),
+        text(&picture),
+        "--out",
+        text(&codes),
+    ]);
+    let decode = |model: &Path| {
+        [
+            "decode",
+            "--model",
+            text(model),
+            text(&codes),
+            "--out",
+            text(&out),
+        ]
+        .map(String::from)
+    };
     let arguments = decode(&second);
-    fails(&arguments.each_ref().map(String::as_str), &["another tokenizer"]);
+    fails(
+        &arguments.each_ref().map(String::as_str),
+        &["another tokenizer"],
+    );
     let arguments = decode(&first);
     succeeds(&arguments.each_ref().map(String::as_str));
-    fails(&arguments.each_ref().map(String::as_str), &["exists", "--overwrite"]);
+    fails(
+        &arguments.each_ref().map(String::as_str),
+        &["exists", "--overwrite"],
+    );
 }
 
 /// A disk that fills up while a checkpoint is written, played by a limit on the size of files: the write fails with an
@@ -237,7 +366,16 @@ fn a_full_disk_leaves_the_previous_checkpoint() {
     let run = folder.path().join("run");
     train_tokenizer(&data, &run, "1", &[]);
     let before = fs::read(model(&run, 1)).unwrap();
-    let resume = ["train", "tokenizer", "--data", text(&data), "--resume", text(&run), "--steps", "2"];
+    let resume = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--resume",
+        text(&run),
+        "--steps",
+        "2",
+    ];
     let limited = |blocks: u64| {
         let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
         std::process::Command::new("sh")
@@ -250,10 +388,16 @@ fn a_full_disk_leaves_the_previous_checkpoint() {
     let output = limited(before.len() as u64 / 4096);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.lines().last().unwrap().starts_with("smalti: "), "{errors}");
+    assert!(
+        errors.lines().last().unwrap().starts_with("smalti: "),
+        "{errors}"
+    );
     assert!(!errors.contains("panicked"), "{errors}");
     assert_eq!(fs::read(model(&run, 1)).unwrap(), before);
-    let left: Vec<_> = fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = fs::read_dir(run.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(left, ["00000001"], "nothing half-written is left");
     succeeds(&resume);
     succeeds(&["info", text(&run)]);

@@ -14,11 +14,20 @@ use tempfile::tempdir;
 fn golden(name: &str) -> Option<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let carried = manifest.join("../smalti/tests/golden").join(name);
-    let shared = std::env::var_os("SMALTI_SHARED").map_or_else(|| manifest.join("../../../shared"), PathBuf::from);
-    let place = [carried, shared.join("golden").join(name)].into_iter().find(|place| place.join("last.ckpt").is_file());
+    let shared = std::env::var_os("SMALTI_SHARED")
+        .map_or_else(|| manifest.join("../../../shared"), PathBuf::from);
+    let place = [carried, shared.join("golden").join(name)]
+        .into_iter()
+        .find(|place| place.join("last.ckpt").is_file());
     if place.is_none() {
-        assert!(std::env::var_os("SMALTI_NO_SKIPS").is_none(), "the golden folder {name} is not here");
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the golden folder {name} is not here");
+        assert!(
+            std::env::var_os("SMALTI_NO_SKIPS").is_none(),
+            "the golden folder {name} is not here"
+        );
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: the golden folder {name} is not here"
+        );
     }
     place
 }
@@ -26,9 +35,13 @@ fn golden(name: &str) -> Option<PathBuf> {
 /// The golden's pictures as PNG files.
 fn write_pictures(io: &TensorMap, folder: &Path) -> Vec<PathBuf> {
     let tensor = &io["x"];
-    let [count, channels, height, width] = tensor.shape[..] else { panic!("pictures have four axes") };
+    let [count, channels, height, width] = tensor.shape[..] else {
+        panic!("pictures have four axes")
+    };
     let values = tensor.as_f32().unwrap();
-    let place = |picture: usize, pixel: usize, channel: usize| (picture * channels + channel) * height * width + pixel;
+    let place = |picture: usize, pixel: usize, channel: usize| {
+        (picture * channels + channel) * height * width + pixel
+    };
     (0..count)
         .map(|picture| {
             let pixels: Vec<f32> = (0..height * width)
@@ -43,7 +56,10 @@ fn write_pictures(io: &TensorMap, folder: &Path) -> Vec<PathBuf> {
 }
 
 fn codes(path: &Path) -> Vec<i64> {
-    foreign::read(path).unwrap().tensors["codes"].as_i64().unwrap().to_vec()
+    foreign::read(path).unwrap().tensors["codes"]
+        .as_i64()
+        .unwrap()
+        .to_vec()
 }
 
 fn json(text: &str) -> serde_json::Value {
@@ -52,18 +68,46 @@ fn json(text: &str) -> serde_json::Value {
 
 fn check(name: &str) {
     let Some(golden) = golden(name) else { return };
-    let io = foreign::read(&golden.join("io.safetensors")).unwrap().tensors;
-    let classes = io.get("c").and_then(|classes| classes.as_i64()).map(<[i64]>::to_vec);
+    let io = foreign::read(&golden.join("io.safetensors"))
+        .unwrap()
+        .tensors;
+    let classes = io
+        .get("c")
+        .and_then(|classes| classes.as_i64())
+        .map(<[i64]>::to_vec);
     let folder = tempdir().unwrap();
     let model = folder.path().join("model.safetensors");
     let (checkpoint, config) = (golden.join("last.ckpt"), golden.join("project.yaml"));
-    succeeds(&["import", text(&checkpoint), "--config", text(&config), "--out", text(&model)]);
-    fails(&["import", text(&checkpoint), "--config", text(&config), "--out", text(&model)], &["exists"]);
+    succeeds(&[
+        "import",
+        text(&checkpoint),
+        "--config",
+        text(&config),
+        "--out",
+        text(&model),
+    ]);
+    fails(
+        &[
+            "import",
+            text(&checkpoint),
+            "--config",
+            text(&config),
+            "--out",
+            text(&model),
+        ],
+        &["exists"],
+    );
 
     let pictures = write_pictures(&io, folder.path());
     let encoded = folder.path().join("codes.safetensors");
     let pictures: Vec<&str> = pictures.iter().map(|path| text(path)).collect();
-    succeeds(&[&["encode", "--model", text(&model), "--out", text(&encoded)], &pictures[..]].concat());
+    succeeds(
+        &[
+            &["encode", "--model", text(&model), "--out", text(&encoded)],
+            &pictures[..],
+        ]
+        .concat(),
+    );
     assert_eq!(codes(&encoded), io["z_indices"].as_i64().unwrap());
 
     let mut nats = 0.0;
@@ -77,7 +121,10 @@ fn check(name: &str) {
         nats += report["mean"]["nats_per_code"].as_f64().unwrap() / pictures.len() as f64;
     }
     let loss = f64::from(io["loss"].as_f32().unwrap()[0]);
-    assert!((nats - loss).abs() < 1e-3, "{nats} nats per code for {loss}");
+    assert!(
+        (nats - loss).abs() < 1e-3,
+        "{nats} nats per code for {loss}"
+    );
 
     let greedy = io["greedy"].as_i64().unwrap();
     for (index, expected) in greedy.chunks(greedy.len() / pictures.len()).enumerate() {
@@ -85,7 +132,17 @@ fn check(name: &str) {
         let file = folder.path().join(format!("sampled-{index}.safetensors"));
         let class = classes.as_ref().map(|classes| classes[index].to_string());
         let mut arguments = vec![
-            "sample", "--model", text(&model), "-n", "1", "--top-k", "1", "--codes", text(&file), "--out", text(&out),
+            "sample",
+            "--model",
+            text(&model),
+            "-n",
+            "1",
+            "--top-k",
+            "1",
+            "--codes",
+            text(&file),
+            "--out",
+            text(&out),
         ];
         if let Some(class) = &class {
             arguments.extend(["--class", class]);
@@ -108,11 +165,20 @@ fn unconditional() {
 
 #[test]
 fn a_vqgan_alone() {
-    let Some(golden) = golden("vqgan-f4-tiny") else { return };
+    let Some(golden) = golden("vqgan-f4-tiny") else {
+        return;
+    };
     let folder = tempdir().unwrap();
     let model = folder.path().join("model.safetensors");
     let (checkpoint, config) = (golden.join("last.ckpt"), golden.join("project.yaml"));
-    succeeds(&["import", text(&checkpoint), "--config", text(&config), "--out", text(&model)]);
+    succeeds(&[
+        "import",
+        text(&checkpoint),
+        "--config",
+        text(&config),
+        "--out",
+        text(&model),
+    ]);
     let report = json(&succeeds(&["--json", "info", text(&model)]));
     assert_eq!(report["kind"], "tokenizer");
     assert_eq!(report["tokenizer"]["codebook_size"], 256);

@@ -9,11 +9,17 @@ use tempfile::tempdir;
 
 fn lines(run: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn last<'a>(lines: &'a [serde_json::Value], split: &str) -> &'a serde_json::Value {
-    lines.iter().rev().find(|line| line["split"] == split).unwrap()
+    lines
+        .iter()
+        .rev()
+        .find(|line| line["split"] == split)
+        .unwrap()
 }
 
 #[test]
@@ -21,31 +27,74 @@ fn a_tokenizer_run_folder_is_complete() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 2, 10, 16);
     let run = folder.path().join("run");
-    train_tokenizer(&data, &run, "6", &["--set", "log_every=1", "--set", "discriminator_start=0.5"]);
+    train_tokenizer(
+        &data,
+        &run,
+        "6",
+        &["--set", "log_every=1", "--set", "discriminator_start=0.5"],
+    );
     let lines = lines(&run);
-    let train: Vec<_> = lines.iter().filter(|line| line["split"] == "train").collect();
+    let train: Vec<_> = lines
+        .iter()
+        .filter(|line| line["split"] == "train")
+        .collect();
     assert_eq!(train.len(), 6);
     for line in &train {
-        for name in ["nll_loss", "quant_loss", "usage_batch", "perplexity_batch", "usage_65536", "perplexity_65536"] {
+        for name in [
+            "nll_loss",
+            "quant_loss",
+            "usage_batch",
+            "perplexity_batch",
+            "usage_65536",
+            "perplexity_65536",
+        ] {
             assert!(line[name].is_number(), "{name} in {line}");
         }
     }
     assert!(train[2]["d_weight"].is_null());
-    for name in ["d_weight", "g_loss", "disc_loss", "logits_real", "logits_fake"] {
+    for name in [
+        "d_weight",
+        "g_loss",
+        "disc_loss",
+        "logits_real",
+        "logits_fake",
+    ] {
         assert!(train[3][name].is_number(), "{name} in {}", train[3]);
     }
     let validation = last(&lines, "validation");
     assert!(validation["usage_validation"].is_number() && validation["psnr"].is_number());
     assert!(run.join("images/reconstruction-00000006.png").is_file());
-    let events = fs::read_dir(run.join("tensorboard")).unwrap().next().unwrap().unwrap();
+    let events = fs::read_dir(run.join("tensorboard"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     assert!(events.file_name().to_str().unwrap().contains("tfevents"));
     assert!(model(&run, 6).is_file());
     // The configuration is complete: a run made from it has the same one.
     let again = folder.path().join("again");
     let config = run.join("config.yaml");
-    succeeds(&["train", "tokenizer", "--data", text(&data), "--out", text(&again), "--config", text(&config), "--steps", "6"]);
-    assert_eq!(fs::read_to_string(&config).unwrap(), fs::read_to_string(again.join("config.yaml")).unwrap());
-    assert_eq!(fs::read(model(&run, 6)).unwrap(), fs::read(model(&again, 6)).unwrap(), "the same seed, the same model");
+    succeeds(&[
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--out",
+        text(&again),
+        "--config",
+        text(&config),
+        "--steps",
+        "6",
+    ]);
+    assert_eq!(
+        fs::read_to_string(&config).unwrap(),
+        fs::read_to_string(again.join("config.yaml")).unwrap()
+    );
+    assert_eq!(
+        fs::read(model(&run, 6)).unwrap(),
+        fs::read(model(&again, 6)).unwrap(),
+        "the same seed, the same model"
+    );
 }
 
 #[test]
@@ -53,7 +102,12 @@ fn the_authors_two_passes_train_too() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 6, 16);
     let run = folder.path().join("run");
-    train_tokenizer(&data, &run, "3", &["--set", "discriminator_start=0", "--set", "two_passes=true"]);
+    train_tokenizer(
+        &data,
+        &run,
+        "3",
+        &["--set", "discriminator_start=0", "--set", "two_passes=true"],
+    );
     assert!(last(&lines(&run), "train")["disc_loss"].is_number());
 }
 
@@ -65,8 +119,12 @@ fn assert_resumes_exactly(folder: &Path, run: &Path, resume: &[&str]) {
     copy(run, &cut);
     fs::remove_dir_all(cut.join("checkpoints/00000006")).unwrap();
     succeeds(&[resume, &["--resume", text(&cut), "--steps", "6"]].concat());
-    assert!(whole == fs::read(model(&cut, 6)).unwrap(), "the continued run ends with another model");
-    let steps = |run: &Path| -> Vec<_> { lines(run).iter().map(|line| line["step"].clone()).collect() };
+    assert!(
+        whole == fs::read(model(&cut, 6)).unwrap(),
+        "the continued run ends with another model"
+    );
+    let steps =
+        |run: &Path| -> Vec<_> { lines(run).iter().map(|line| line["step"].clone()).collect() };
     assert_eq!(steps(run), steps(&cut));
 }
 
@@ -90,8 +148,17 @@ fn a_continued_tokenizer_is_the_same_tokenizer() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 2, 6, 16);
     let run = folder.path().join("run");
-    train_tokenizer(&data, &run, "6", &[&EVERY[..], &["--set", "discriminator_start=0.3"]].concat());
-    assert_resumes_exactly(folder.path(), &run, &["train", "tokenizer", "--data", text(&data)]);
+    train_tokenizer(
+        &data,
+        &run,
+        "6",
+        &[&EVERY[..], &["--set", "discriminator_start=0.3"]].concat(),
+    );
+    assert_resumes_exactly(
+        folder.path(),
+        &run,
+        &["train", "tokenizer", "--data", text(&data)],
+    );
 }
 
 #[test]
@@ -100,19 +167,44 @@ fn a_continued_prior_is_the_same_prior() {
     let data = pictures(folder.path(), 2, 6, 16);
     let (tokenizer, run) = (folder.path().join("tokenizer"), folder.path().join("prior"));
     train_tokenizer(&data, &tokenizer, "2", &[]);
-    let more = [&EVERY[..], &["--condition", "class", "--set", "pkeep=0.9", "--set", "attention_dropout=0.1"]].concat();
+    let more = [
+        &EVERY[..],
+        &[
+            "--condition",
+            "class",
+            "--set",
+            "pkeep=0.9",
+            "--set",
+            "attention_dropout=0.1",
+        ],
+    ]
+    .concat();
     train_prior(&data, &tokenizer, &run, "6", &more);
-    let resume = ["train", "prior", "--data", text(&data), "--tokenizer", text(&tokenizer), "--condition", "class"];
+    let resume = [
+        "train",
+        "prior",
+        "--data",
+        text(&data),
+        "--tokenizer",
+        text(&tokenizer),
+        "--condition",
+        "class",
+    ];
     assert_resumes_exactly(folder.path(), &run, &resume);
     let lines = lines(&run);
     let validation = last(&lines, "validation");
-    for name in ["nats_per_code", "bits_per_code", "bits_per_pixel", "unigram_entropy", "log_codebook_size"] {
+    for name in [
+        "nats_per_code",
+        "bits_per_code",
+        "bits_per_pixel",
+        "unigram_entropy",
+        "log_codebook_size",
+    ] {
         assert!(validation[name].is_number(), "{name} in {validation}");
     }
     assert!(run.join("images/samples-00000006.png").is_file());
     assert!(run.join("codes/train.safetensors").is_file());
 }
-
 
 #[test]
 fn a_run_goes_on_with_nothing_but_its_folder() {
@@ -120,7 +212,13 @@ fn a_run_goes_on_with_nothing_but_its_folder() {
     let data = pictures(folder.path(), 2, 6, 16);
     let (tokenizer, prior) = (folder.path().join("tokenizer"), folder.path().join("prior"));
     train_tokenizer(&data, &tokenizer, "3", &["--set", "checkpoint_every=2"]);
-    train_prior(&data, &tokenizer, &prior, "3", &["--set", "checkpoint_every=2", "--condition", "class"]);
+    train_prior(
+        &data,
+        &tokenizer,
+        &prior,
+        "3",
+        &["--set", "checkpoint_every=2", "--condition", "class"],
+    );
     for (stage, run) in [("tokenizer", &tokenizer), ("prior", &prior)] {
         fs::remove_dir_all(run.join("checkpoints/00000003")).unwrap();
         let whole = succeeds(&["--json", "train", stage, "--resume", text(run)]);
@@ -128,15 +226,36 @@ fn a_run_goes_on_with_nothing_but_its_folder() {
         assert_eq!(report["step"], 3, "the run's own number of steps");
         assert_eq!(report["stopped"], false);
         succeeds(&["train", stage, "--resume", text(run), "--steps", "4"]);
-        assert!(fs::read_to_string(run.join("config.yaml")).unwrap().contains("steps: 4"));
+        assert!(
+            fs::read_to_string(run.join("config.yaml"))
+                .unwrap()
+                .contains("steps: 4")
+        );
         assert!(model(run, 4).is_file());
     }
     let state = tokenizer.join("checkpoints/00000004/state.safetensors");
     let bytes = fs::read(&state).unwrap();
     fs::write(&state, &bytes[..bytes.len() / 2]).unwrap();
-    fails(&["train", "tokenizer", "--resume", text(&tokenizer), "--steps", "5"], &["state.safetensors"]);
+    fails(
+        &[
+            "train",
+            "tokenizer",
+            "--resume",
+            text(&tokenizer),
+            "--steps",
+            "5",
+        ],
+        &["state.safetensors"],
+    );
     fs::write(&state, bytes).unwrap();
-    let other = ["train", "tokenizer", "--resume", text(&tokenizer), "--set", "codebook_size=64"];
+    let other = [
+        "train",
+        "tokenizer",
+        "--resume",
+        text(&tokenizer),
+        "--set",
+        "codebook_size=64",
+    ];
     fails(&other, &["network differs"]);
 }
 
@@ -146,21 +265,52 @@ fn an_interrupt_saves_and_ends_well() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 6, 16);
     let run = folder.path().join("run");
-    let base = ["train", "tokenizer", "--data", text(&data), "--out", text(&run), "--steps", "1000000"];
-    let mut child = command(&[&base[..], &TINY, &["--quiet"]].concat()).spawn().unwrap();
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--out",
+        text(&run),
+        "--steps",
+        "1000000",
+    ];
+    let mut child = command(&[&base[..], &TINY, &["--quiet"]].concat())
+        .spawn()
+        .unwrap();
     let started = std::time::Instant::now();
     while fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count()) < 2 {
-        assert!(started.elapsed().as_secs() < 120, "the training does not start");
+        assert!(
+            started.elapsed().as_secs() < 120,
+            "the training does not start"
+        );
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     let id = child.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(child.wait().unwrap().code(), Some(0));
     let report = succeeds(&["--json", "info", text(&run)]);
-    let step = serde_json::from_str::<serde_json::Value>(&report).unwrap()["info"]["step"].as_u64().unwrap();
+    let step = serde_json::from_str::<serde_json::Value>(&report).unwrap()["info"]["step"]
+        .as_u64()
+        .unwrap();
     assert!(step > 0);
     let next = (step + 2).to_string();
-    succeeds(&["train", "tokenizer", "--data", text(&data), "--resume", text(&run), "--steps", &next]);
+    succeeds(&[
+        "train",
+        "tokenizer",
+        "--data",
+        text(&data),
+        "--resume",
+        text(&run),
+        "--steps",
+        &next,
+    ]);
     assert!(model(&run, step + 2).is_file());
 }
 
@@ -169,25 +319,76 @@ fn one_picture_is_learned_by_heart() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 1, 1, 16);
     let (tokenizer, prior) = (folder.path().join("tokenizer"), folder.path().join("prior"));
-    let by_heart = ["--set", "flip=false", "--set", "learning_rate=0.002", "--set", "warmup_steps=20"];
-    train_tokenizer(&data, &tokenizer, "500", &[&by_heart[..], &["--set", "discriminator_weight=0"]].concat());
-    let loss = last(&lines(&tokenizer), "train")["pixel_loss"].as_f64().unwrap();
+    let by_heart = [
+        "--set",
+        "flip=false",
+        "--set",
+        "learning_rate=0.002",
+        "--set",
+        "warmup_steps=20",
+    ];
+    train_tokenizer(
+        &data,
+        &tokenizer,
+        "500",
+        &[&by_heart[..], &["--set", "discriminator_weight=0"]].concat(),
+    );
+    let loss = last(&lines(&tokenizer), "train")["pixel_loss"]
+        .as_f64()
+        .unwrap();
     assert!(loss < 0.02, "L1 is {loss}");
 
-    let dropout = ["--set", "embedding_dropout=0", "--set", "residual_dropout=0"];
-    train_prior(&data, &tokenizer, &prior, "300", &[&by_heart[..], &dropout].concat());
-    let nats = last(&lines(&prior), "train")["nats_per_code"].as_f64().unwrap();
+    let dropout = [
+        "--set",
+        "embedding_dropout=0",
+        "--set",
+        "residual_dropout=0",
+    ];
+    train_prior(
+        &data,
+        &tokenizer,
+        &prior,
+        "300",
+        &[&by_heart[..], &dropout].concat(),
+    );
+    let nats = last(&lines(&prior), "train")["nats_per_code"]
+        .as_f64()
+        .unwrap();
     assert!(nats < 0.05, "{nats} nats per code");
 
     let picture = data.join("circle/0.png");
-    let (out, codes) = (folder.path().join("samples"), folder.path().join("codes.safetensors"));
+    let (out, codes) = (
+        folder.path().join("samples"),
+        folder.path().join("codes.safetensors"),
+    );
     let (sampled, encoded) = (folder.path().join("sampled.safetensors"), codes);
     succeeds(&[
-        "sample", "--model", text(&prior), "-n", "1", "--top-k", "1", "--out", text(&out), "--codes", text(&sampled),
+        "sample",
+        "--model",
+        text(&prior),
+        "-n",
+        "1",
+        "--top-k",
+        "1",
+        "--out",
+        text(&out),
+        "--codes",
+        text(&sampled),
     ]);
-    succeeds(&["encode", "--model", text(&prior), text(&picture), "--out", text(&encoded)]);
+    succeeds(&[
+        "encode",
+        "--model",
+        text(&prior),
+        text(&picture),
+        "--out",
+        text(&encoded),
+    ]);
     let read = |path: &Path| smalti::prior::CodeSet::load(path).unwrap().codes;
-    assert_eq!(read(&sampled), read(&encoded), "the greedy sample is the picture's own codes");
+    assert_eq!(
+        read(&sampled),
+        read(&encoded),
+        "the greedy sample is the picture's own codes"
+    );
     let original = smalti::data::read_image(&picture, [255; 3]).unwrap();
     let sample = smalti::data::read_image(&out.join("000000.png"), [255; 3]).unwrap();
     let psnr = smalti::tokenizer::picture::psnr(&original, &sample);

@@ -26,7 +26,6 @@ pub mod matmul;
 pub mod nearest_code;
 mod reduce;
 mod scratch;
-pub mod silu;
 mod split;
 #[cfg(test)]
 mod testing;

@@ -62,6 +62,16 @@ impl Initializer {
         })
     }
 
+    /// Rows of unit length, their directions evenly distributed.
+    pub fn unit_rows(&mut self, [rows, columns]: [usize; 2]) -> Param<Tensor<2>> {
+        let drawn = self.normal([rows, columns], 1.0).val().without_autodiff();
+        let lengths = drawn.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+        Param::from_tensor(Tensor::from_data(
+            (drawn / lengths).into_data(),
+            &self.device,
+        ))
+    }
+
     fn draw<const D: usize>(
         &mut self,
         shape: [usize; D],

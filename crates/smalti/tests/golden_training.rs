@@ -204,7 +204,9 @@ fn assert_some_rounding_agrees(trainer: &mut TokenizerTrainer, io: &TensorMap) {
         let gradients = named(&trainer.discriminator, &mut gradients);
         let (worst, _) = worst_discriminator_gradient(&gradients, io);
         least_discriminator = least_discriminator.min(worst);
-        println!("rounding {seed}: gradients off by {least:.1e}, discriminator's {least_discriminator:.1e}");
+        println!(
+            "rounding {seed}: gradients off by {least:.1e}, discriminator's {least_discriminator:.1e}"
+        );
         if least.max(least_discriminator) < 1e-3 {
             break;
         }

@@ -38,11 +38,11 @@ impl Decode {
         output::folder(&self.out)?;
         let bar = progress::bar(common, set.len() as u64, "pictures");
         let mut pictures = Vec::new();
-        for index in 0..set.len() {
+        for (index, path) in paths[..set.len()].iter().enumerate() {
             let codes = vec![set.picture(index).to_vec()];
             let picture = decode_pictures(&model, &codes, [set.rows, set.columns], 1);
             for picture in picture {
-                write_png(&paths[index], &picture)?;
+                write_png(path, &picture)?;
                 pictures.push(picture);
             }
             bar.inc(1);
@@ -52,9 +52,11 @@ impl Decode {
             write_png(&paths[set.len()], &grid(&pictures, 8, GRID_PADDING))?;
         }
         let out = self.out.display().to_string();
-        output::print(common, json!({"out": out, "count": set.len(), "pictures": &paths[..set.len()]}), || {
-            vec![format!("{} pictures in {out}", set.len())]
-        });
+        output::print(
+            common,
+            json!({"out": out, "count": set.len(), "pictures": &paths[..set.len()]}),
+            || vec![format!("{} pictures in {out}", set.len())],
+        );
         Ok(())
     }
 }

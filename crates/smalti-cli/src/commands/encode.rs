@@ -77,9 +77,9 @@ impl Encode {
         };
         let transform = Transform::middle(size, false);
         transform.check()?;
-        Ok(picture::encode(
-            model,
-            &picture::from_square(&transform.center(&image)?, size),
-        ))
+        let middle = transform
+            .center(&image)
+            .map_err(|error| Error::file(path, error.to_string()))?;
+        Ok(picture::encode(model, &square(&middle, size)))
     }
 }

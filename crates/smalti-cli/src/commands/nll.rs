@@ -29,7 +29,9 @@ impl Nll {
         let model = models::load_for_pictures(&self.model)?;
         let (config, gpt) = model.require_prior()?;
         if config.rows != config.columns {
-            return Err(Error::input("this prior is not for square pictures; measuring those is not possible yet"));
+            return Err(Error::input(
+                "this prior is not for square pictures; measuring those is not possible yet",
+            ));
         }
         let class = config.condition.class(self.class.as_deref())?;
         // Without a class, a class-conditional prior says so before any picture is read.

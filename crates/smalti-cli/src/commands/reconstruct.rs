@@ -33,7 +33,11 @@ impl Reconstruct {
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         // All pictures are read before the first is written: a bad one leaves nothing behind.
         let background = model.background();
-        let inputs: Vec<_> = self.images.iter().map(|image| read_image(image, background)).collect::<Result<_>>()?;
+        let inputs: Vec<_> = self
+            .images
+            .iter()
+            .map(|image| read_image(image, background))
+            .collect::<Result<_>>()?;
         let bar = progress::bar(common, inputs.len() as u64, "pictures");
         output::folder(&self.out)?;
         let (mut outputs, mut report) = (Vec::new(), Vec::new());
@@ -51,7 +55,9 @@ impl Reconstruct {
         }
         let pictures: Vec<_> = report
             .iter()
-            .map(|(image, path, psnr)| json!({"image": image, "reconstruction": path, "psnr": psnr}))
+            .map(
+                |(image, path, psnr)| json!({"image": image, "reconstruction": path, "psnr": psnr}),
+            )
             .collect();
         let json = json!({"out": self.out, "count": pictures.len(), "pictures": pictures});
         output::print(common, json, || {

@@ -115,14 +115,18 @@ impl Training {
             return Err(Error::input("--epochs must be above 0"));
         }
         let pictures = Dataset::open(data)?.split(validation, seed).0.len() as f64;
-        Ok(Some((epochs * pictures / batch as f64).ceil().max(1.0) as u64))
+        Ok(Some(
+            (epochs * pictures / batch as f64).ceil().max(1.0) as u64
+        ))
     }
 }
 
 /// Opening the data shows what is wrong with it before a network is loaded or fetched.
 fn check_data(data: &Path) -> Result<()> {
     if data.as_os_str().is_empty() {
-        return Err(Error::input("say with --data which folder of pictures to train on"));
+        return Err(Error::input(
+            "say with --data which folder of pictures to train on",
+        ));
     }
     Dataset::open(data).map(|_| ())
 }
@@ -147,7 +151,10 @@ impl TrainTokenizer {
         }
         check_data(&settings.data)?;
         let (validation, seed, batch) = (settings.validation, settings.seed, settings.batch.max(1));
-        if let Some(steps) = self.training.epochs(&settings.data, validation, seed, batch)? {
+        if let Some(steps) = self
+            .training
+            .epochs(&settings.data, validation, seed, batch)?
+        {
             (settings.steps, settings.minutes) = (steps, 0.0);
         }
         recipe.check()?;
@@ -161,7 +168,8 @@ impl TrainTokenizer {
             out: out.clone(),
             resume,
         };
-        let trained = tokenizer::train(job, &models::device(), &mut TrainingView::tokenizer(common))?;
+        let trained =
+            tokenizer::train(job, &models::device(), &mut TrainingView::tokenizer(common))?;
         finish(common, "tokenizer", &out, &trained);
         Ok(())
     }
@@ -217,7 +225,10 @@ impl TrainPrior {
         }
         check_data(&settings.data)?;
         let (validation, seed, batch) = (settings.validation, settings.seed, settings.batch.max(1));
-        if let Some(steps) = self.training.epochs(&settings.data, validation, seed, batch)? {
+        if let Some(steps) = self
+            .training
+            .epochs(&settings.data, validation, seed, batch)?
+        {
             // Mirrored pictures are sequences of their own.
             let passes = if settings.flip { 2 } else { 1 };
             (settings.steps, settings.minutes) = (steps.saturating_mul(passes), 0.0);
@@ -240,7 +251,9 @@ impl TrainPrior {
 /// A continued run has its tokenizer in its checkpoint, wherever the original is now.
 fn load_tokenizer(path: &Path, run: &Path, resume: bool) -> Result<Model> {
     let kept = match resume {
-        true => Run::open(run)?.latest()?.map(|checkpoint| checkpoint.model()),
+        true => Run::open(run)?
+            .latest()?
+            .map(|checkpoint| checkpoint.model()),
         false => None,
     };
     match kept {

@@ -23,7 +23,11 @@ pub fn smalti(arguments: &[&str]) -> Output {
 pub fn succeeds(arguments: &[&str]) -> String {
     let output = smalti(arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "smalti {}: {errors}", arguments.join(" "));
+    assert!(
+        output.status.success(),
+        "smalti {}: {errors}",
+        arguments.join(" ")
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -32,7 +36,11 @@ pub fn succeeds(arguments: &[&str]) -> String {
 pub fn fails(arguments: &[&str], words: &[&str]) -> String {
     let output = smalti(arguments);
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(matches!(output.status.code(), Some(1 | 2)), "smalti {}: {errors}", arguments.join(" "));
+    assert!(
+        matches!(output.status.code(), Some(1 | 2)),
+        "smalti {}: {errors}",
+        arguments.join(" ")
+    );
     let message = errors.lines().last().unwrap_or_default().to_string();
     assert!(message.starts_with("smalti: "), "{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
@@ -52,7 +60,11 @@ pub fn pictures(folder: &Path, classes: usize, count: u64, size: u32) -> PathBuf
     for (shape, name) in SHAPES.iter().enumerate().take(classes) {
         std::fs::create_dir_all(data.join(name)).unwrap();
         for index in 0..count {
-            write_png(&data.join(name).join(format!("{index}.png")), &draw(shape, index, size)).unwrap();
+            write_png(
+                &data.join(name).join(format!("{index}.png")),
+                &draw(shape, index, size),
+            )
+            .unwrap();
         }
     }
     data
@@ -60,9 +72,24 @@ pub fn pictures(folder: &Path, classes: usize, count: u64, size: u32) -> PathBuf
 
 /// Settings of a tokenizer so small that a step takes milliseconds: 16 pixels to 4 × 4 codes.
 pub const TINY: [&str; 18] = [
-    "--set", "size=16", "--set", "resolution=16", "--set", "channels=32", "--set", "channel_multipliers=[1, 1, 1]",
-    "--set", "z_channels=32", "--set", "codebook_size=32", "--set", "batch=4", "--perceptual", "none",
-    "--set", "discriminator_layers=1",
+    "--set",
+    "size=16",
+    "--set",
+    "resolution=16",
+    "--set",
+    "channels=32",
+    "--set",
+    "channel_multipliers=[1, 1, 1]",
+    "--set",
+    "z_channels=32",
+    "--set",
+    "codebook_size=32",
+    "--set",
+    "batch=4",
+    "--perceptual",
+    "none",
+    "--set",
+    "discriminator_layers=1",
 ];
 /// Settings of a prior just as small.
 pub const TINY_PRIOR: [&str; 8] = [
@@ -72,15 +99,39 @@ pub const TINY_PRIOR: [&str; 8] = [
 /// Trains a tiny tokenizer for `steps` steps into `out`.
 #[track_caller]
 pub fn train_tokenizer(data: &Path, out: &Path, steps: &str, more: &[&str]) -> String {
-    let base = ["train", "tokenizer", "--data", text(data), "--out", text(out), "--steps", steps];
+    let base = [
+        "train",
+        "tokenizer",
+        "--data",
+        text(data),
+        "--out",
+        text(out),
+        "--steps",
+        steps,
+    ];
     succeeds(&[&base[..], &TINY, more].concat())
 }
 
 /// Trains a tiny prior for `steps` steps into `out`.
 #[track_caller]
-pub fn train_prior(data: &Path, tokenizer: &Path, out: &Path, steps: &str, more: &[&str]) -> String {
+pub fn train_prior(
+    data: &Path,
+    tokenizer: &Path,
+    out: &Path,
+    steps: &str,
+    more: &[&str],
+) -> String {
     let base = [
-        "train", "prior", "--data", text(data), "--tokenizer", text(tokenizer), "--out", text(out), "--steps", steps,
+        "train",
+        "prior",
+        "--data",
+        text(data),
+        "--tokenizer",
+        text(tokenizer),
+        "--out",
+        text(out),
+        "--steps",
+        steps,
     ];
     succeeds(&[&base[..], &TINY_PRIOR, more].concat())
 }

@@ -21,13 +21,7 @@ fn for_each_query(shape: &AttentionShape, mut visit: impl FnMut(usize, usize, us
 }
 
 /// Where one head of a token starts in a tensor with `tokens` tokens.
-fn offset(
-    shape: &AttentionShape,
-    tokens: usize,
-    batch: usize,
-    token: usize,
-    head: usize,
-) -> usize {
+fn offset(shape: &AttentionShape, tokens: usize, batch: usize, token: usize, head: usize) -> usize {
     ((batch * tokens + token) * shape.heads + head) * shape.head_dim
 }
 
@@ -79,11 +73,7 @@ pub fn forward(shape: &AttentionShape, inputs: Inputs<'_>) -> [Vec<f64>; 2] {
 }
 
 /// The gradients of queries, keys and values.
-pub fn backward(
-    shape: &AttentionShape,
-    inputs: Inputs<'_>,
-    grad_output: &[f32],
-) -> [Vec<f64>; 3] {
+pub fn backward(shape: &AttentionShape, inputs: Inputs<'_>, grad_output: &[f32]) -> [Vec<f64>; 3] {
     let dim = shape.head_dim;
     let mut grad_query = vec![0.0; inputs.query.len()];
     let mut grad_key = vec![0.0; inputs.key.len()];
@@ -98,11 +88,11 @@ pub fn backward(
         let average: f64 = weights.iter().zip(&slopes).map(|(w, s)| w * s).sum();
         for (key, (weight, slope)) in weights.iter().zip(&slopes).enumerate() {
             let score = weight * (slope - average) * f64::from(shape.scale);
-            for channel in 0..dim {
+            for (channel, &slope) in gradient.iter().enumerate() {
                 let (query, key) = (row + channel, key_row(key) + channel);
                 grad_query[query] += score * f64::from(inputs.key[key]);
                 grad_key[key] += score * f64::from(inputs.query[query]);
-                grad_value[key] += weight * f64::from(gradient[channel]);
+                grad_value[key] += weight * f64::from(slope);
             }
         }
     });

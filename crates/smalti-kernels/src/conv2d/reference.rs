@@ -40,12 +40,7 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
 }
 
 /// The output.
-pub fn forward(
-    shape: &ConvShape,
-    input: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-) -> Vec<f64> {
+pub fn forward(shape: &ConvShape, input: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f64> {
     let channel_bias = |index| bias.map_or(0.0, |bias| bias[index % shape.out_channels]);
     let biases = (0..shape.output_len()).map(|index| f64::from(channel_bias(index)));
     let mut sums: Vec<f64> = biases.collect();

@@ -48,8 +48,7 @@ pub fn forward(layer: &GroupNorm<'_>, input: &[f32]) -> Output {
         for index in members {
             let channel = index % layer.shape.channels;
             let normal = (f64::from(input[index]) - mean) * rstd;
-            let value =
-                normal * f64::from(layer.gamma[channel]) + f64::from(layer.beta[channel]);
+            let value = normal * f64::from(layer.gamma[channel]) + f64::from(layer.beta[channel]);
             let gate = if layer.silu { sigmoid(value) } else { 1.0 };
             output.values[index] = value * gate;
         }

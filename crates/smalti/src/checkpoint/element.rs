@@ -107,9 +107,9 @@ impl Layout {
         if self.count == 0 {
             return Ok(());
         }
-        let axes = self.shape.iter().zip(&self.strides);
-        let last = axes.fold(Some(self.offset), |last, (&length, &stride)| {
-            last?.checked_add((length - 1).checked_mul(stride)?)
+        let mut axes = self.shape.iter().zip(&self.strides);
+        let last = axes.try_fold(self.offset, |last, (&length, &stride)| {
+            last.checked_add((length - 1).checked_mul(stride)?)
         });
         if last.is_none_or(|last| last >= available) {
             return Err(format!(

@@ -69,7 +69,7 @@ impl View for Stored<'_> {
     fn dtype(&self) -> Dtype {
         match self.0.values {
             Values::F32(_) => Dtype::F32,
-            Values::I64(values) if is_small(values) => Dtype::I32,
+            Values::I64(ref values) if is_small(values) => Dtype::I32,
             Values::I64(_) => Dtype::I64,
         }
     }
@@ -88,7 +88,10 @@ impl View for Stored<'_> {
                 .iter()
                 .flat_map(|&value| (value as i32).to_le_bytes())
                 .collect(),
-            Values::I64(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Values::I64(values) => values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
         }
     }
 

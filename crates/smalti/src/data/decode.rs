@@ -3,7 +3,7 @@
 
 use std::fmt::Display;
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::panic;
 use std::path::Path;
 

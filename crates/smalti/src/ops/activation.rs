@@ -1,5 +1,7 @@
 //! Pointwise activations.
 
+use super::{extension::CpuOps, on_cpu};
+use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
 /// SiLU (swish), `x · sigmoid(x)`: the only nonlinearity of the VQGAN's encoder and decoder.
@@ -9,6 +11,13 @@ pub fn silu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
 
 /// The exact GELU, `x · Φ(x)` by the error function, as in the transformer's MLP.
 pub fn gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    if !on_cpu(&input) {
+        return composed_gelu(input);
+    }
+    Tensor::from_dispatch(Dispatch::smalti_gelu(input.into_dispatch()))
+}
+
+pub(super) fn composed_gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     activation::gelu(input)
 }
 

@@ -47,6 +47,8 @@ pub trait CpuOps: Backend {
         epsilon: f32,
     ) -> FloatTensor<Self>;
 
+    fn smalti_gelu(input: FloatTensor<Self>) -> FloatTensor<Self>;
+
     fn smalti_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -108,6 +110,10 @@ impl CpuOps for Flex {
         epsilon: f32,
     ) -> FloatTensor<Self> {
         <Self as CpuKernels>::layer_norm_forward(&input, &gamma, &beta, epsilon).0
+    }
+
+    fn smalti_gelu(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::gelu_forward(&input)
     }
 
     fn smalti_attention(
@@ -297,6 +303,35 @@ impl<B: CpuOps + CpuKernels, C: CheckpointStrategy> CpuOps for Autodiff<B, C> {
                 let [input, gamma, beta] = primitives.map(Clone::clone);
                 prep.finish(([input, gamma, beta, mean, deviation], epsilon), output)
             }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn smalti_gelu(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct GeluBackward;
+        impl<B: CpuKernels> Backward<B, 1> for GeluBackward {
+            type State = FloatTensor<B>;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 1>,
+                gradients: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let gradient = gradients.consume::<B>(&ops.node);
+                if let [Some(parent)] = ops.parents {
+                    gradients.register::<B>(parent.id, B::gelu_gradient(&ops.state, &gradient));
+                }
+            }
+        }
+        let output = B::gelu_forward(input.primitive());
+        match GeluBackward
+            .prepare::<C>([input.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => prep.finish(input.primitive().clone(), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }

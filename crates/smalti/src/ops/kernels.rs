@@ -12,7 +12,7 @@ use smalti_kernels::attention::{self, AttentionShape};
 use smalti_kernels::conv2d::{self, ConvShape};
 use smalti_kernels::group_norm::{self, GroupNorm, GroupNormShape};
 use smalti_kernels::layer_norm::{self, LayerNorm};
-use smalti_kernels::{adam, cross_entropy, nearest_code};
+use smalti_kernels::{adam, cross_entropy, gelu, nearest_code};
 
 /// Forward and backward arithmetic of the operations, for backends without autodiff. Shapes are those of the functions
 /// of [`super`].
@@ -74,6 +74,10 @@ pub trait CpuKernels: Backend {
         gradient: &FloatTensor<Self>,
         epsilon: f32,
     ) -> [FloatTensor<Self>; 3];
+
+    fn gelu_forward(input: &FloatTensor<Self>) -> FloatTensor<Self>;
+
+    fn gelu_gradient(input: &FloatTensor<Self>, gradient: &FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// Output, and the logarithm of each row's sum of exponentials, from query, key and value.
     fn attention_forward(
@@ -373,6 +377,20 @@ impl CpuKernels for Flex {
             tensor(to_gamma, [channels]),
             tensor(to_beta, [channels]),
         ]
+    }
+
+    fn gelu_forward(input: &FlexTensor) -> FlexTensor {
+        let values = Values::of(input);
+        let mut output = zeros(values.slice().len());
+        gelu::forward(values.slice(), &mut output);
+        FlexTensor::from_data(TensorData::new(output, input.layout().shape().clone()))
+    }
+
+    fn gelu_gradient(input: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+        let (values, gradient) = (Values::of(input), Values::of(gradient));
+        let mut output = zeros(values.slice().len());
+        gelu::backward(values.slice(), gradient.slice(), &mut output);
+        FlexTensor::from_data(TensorData::new(output, input.layout().shape().clone()))
     }
 
     fn attention_forward(inputs: [&FlexTensor; 3], mask: Attention) -> (FlexTensor, FlexTensor) {

@@ -36,7 +36,9 @@ use burn::tensor::{DType, Tensor};
 
 /// Says what is wrong with the instruction set that `SMALTI_ISA` asks for, if it cannot be used.
 pub fn check_instruction_set() -> Result<()> {
-    smalti_kernels::dispatch::Isa::from_env().map(|_| ()).map_err(Error::Input)
+    smalti_kernels::dispatch::Isa::from_env()
+        .map(|_| ())
+        .map_err(Error::Input)
 }
 
 /// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32.

@@ -19,10 +19,15 @@ fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
 fn assert_near<const D: usize>(what: &str, ours: Tensor<D>, truth: Tensor<D>) {
     assert_eq!(ours.dims(), truth.dims(), "{what}");
     let (ours, truth) = (host_values(ours), host_values(truth));
-    let largest = truth.iter().fold(1.0f32, |largest, value| largest.max(value.abs()));
+    let largest = truth
+        .iter()
+        .fold(1.0f32, |largest, value| largest.max(value.abs()));
     for (index, (ours, truth)) in ours.iter().zip(&truth).enumerate() {
         let error = (ours - truth).abs();
-        assert!(error <= 2e-5 * largest, "{what}[{index}]: {ours} instead of {truth}");
+        assert!(
+            error <= 2e-5 * largest,
+            "{what}[{index}]: {ours} instead of {truth}"
+        );
     }
 }
 
@@ -93,7 +98,9 @@ fn the_weight_gradient_alone_is_that_of_the_backward_pass() {
     let gradient = random([2, 6, 5, 3], 3);
     let leaf = weight.clone().require_grad();
     let output = conv2d(input.clone(), leaf.clone(), None, convolution);
-    let truth = leaf.grad(&(output * gradient.clone()).sum().backward()).unwrap();
+    let truth = leaf
+        .grad(&(output * gradient.clone()).sum().backward())
+        .unwrap();
     let plain = |tensor: Tensor<4>| tensor.without_autodiff();
     let ours = conv2d_weight_gradient(plain(input), plain(weight), plain(gradient), convolution);
     assert_near("weight gradient", ours, truth);
@@ -109,7 +116,11 @@ fn group_normalisations() {
                 silu,
             };
             compare(
-                (random(shape, 1), random([shape[3]], 2), random([shape[3]], 3)),
+                (
+                    random(shape, 1),
+                    random([shape[3]], 2),
+                    random([shape[3]], 3),
+                ),
                 |x, gamma, beta| group_norm(x, gamma, beta, normalization),
                 |x, gamma, beta| group_norm::composed(x, gamma, beta, normalization),
             );
@@ -123,6 +134,15 @@ fn layer_normalisation() {
         (random([2, 5, 48], 1), random([48], 2), random([48], 3)),
         layer_norm,
         layer_norm::composed,
+    );
+}
+
+#[test]
+fn exact_gelu() {
+    compare(
+        (random([3, 7], 1), random([1], 2), random([1], 3)),
+        |x, a, b| gelu(x) * a.reshape([1, 1]) + b.reshape([1, 1]),
+        |x, a, b| activation::composed_gelu(x) * a.reshape([1, 1]) + b.reshape([1, 1]),
     );
 }
 

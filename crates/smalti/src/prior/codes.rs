@@ -65,7 +65,8 @@ impl CodeSet {
     pub fn encode(&mut self, model: &Model, pictures: &[Vec<u8>], size: usize) {
         for chunk in pictures.chunks(32) {
             let pixels = squares(chunk, size, &model.device());
-            self.codes.extend(host_codes(model.tokenizer.encode(pixels).codes));
+            self.codes
+                .extend(host_codes(model.tokenizer.encode(pixels).codes));
         }
     }
 

@@ -54,8 +54,15 @@ impl PriorConfig {
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
     pub fn least_parameters(&self) -> usize {
-        let blocks = self.layers.saturating_mul(12).saturating_mul(self.width).saturating_mul(self.width);
-        let tables = self.vocabulary_size.saturating_mul(2).saturating_add(self.block_size);
+        let blocks = self
+            .layers
+            .saturating_mul(12)
+            .saturating_mul(self.width)
+            .saturating_mul(self.width);
+        let tables = self
+            .vocabulary_size
+            .saturating_mul(2)
+            .saturating_add(self.block_size);
         blocks.saturating_add(tables.saturating_mul(self.width))
     }
 
@@ -79,7 +86,10 @@ impl PriorConfig {
             }
         }
         if self.layers > 4096 {
-            return Err(Error::input(format!("layers is {}; the most is 4096", self.layers)));
+            return Err(Error::input(format!(
+                "layers is {}; the most is 4096",
+                self.layers
+            )));
         }
         if self.unmasked_prefix > self.condition.length() {
             return Err(Error::input(format!(

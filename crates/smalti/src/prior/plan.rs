@@ -21,7 +21,11 @@ pub(super) fn describe(
             "data      {}: {} pictures to train on{}, {} held back; {} codes each",
             training.data.display(),
             pictures[0],
-            if training.flip { " and as many mirrored ones" } else { "" },
+            if training.flip {
+                " and as many mirrored ones"
+            } else {
+                ""
+            },
             pictures[1],
             config.codes()
         ),
@@ -39,7 +43,10 @@ pub(super) fn describe(
             training.batch,
             training.learning_rate
         ),
-        format!("memory    about {}", bytes(memory(config, training.batch, parameters))),
+        format!(
+            "memory    about {}",
+            bytes(memory(config, training.batch, parameters))
+        ),
         format!("run       {}", job.out.display()),
     ]
 }

@@ -91,7 +91,10 @@ pub(super) struct CodeMaker<'a> {
 
 impl CodeMaker<'_> {
     fn file(&self, split: &str) -> PathBuf {
-        self.job.out.join("codes").join(format!("{split}.safetensors"))
+        self.job
+            .out
+            .join("codes")
+            .join(format!("{split}.safetensors"))
     }
 
     /// What codes depend on besides the tokenizer: kept ones are only good if it is the same.
@@ -143,7 +146,12 @@ impl CodeMaker<'_> {
         set.save(&path)
     }
 
-    fn tokenize(&self, dataset: &Dataset, flip: bool, observer: &mut dyn Observer) -> Result<CodeSet> {
+    fn tokenize(
+        &self,
+        dataset: &Dataset,
+        flip: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<CodeSet> {
         let training = &self.job.recipe.training;
         let model = &self.job.tokenizer;
         let side = training.size / model.tokenizer_config.factor();
@@ -153,20 +161,27 @@ impl CodeMaker<'_> {
                 items: items.to_vec(),
                 classes: dataset.classes.clone(),
             };
-            let (mut pictures, kept, bad) = data::load_all(&part, &training.transform(), training.background)?;
+            let (mut pictures, kept, bad) =
+                data::load_all(&part, &training.transform(), training.background)?;
             report_skipped(&bad, observer);
             // -1 where a picture has no class.
             let class = |&item: &usize| part.items[item].class.map_or(-1, |class| class as i64);
             let mut classes: Vec<i64> = kept.iter().map(class).collect();
             if flip {
-                let mirrored: Vec<_> = pictures.iter().map(|picture| data::mirrored(picture, training.size)).collect();
+                let mirrored: Vec<_> = pictures
+                    .iter()
+                    .map(|picture| data::mirrored(picture, training.size))
+                    .collect();
                 pictures.extend(mirrored);
                 classes.extend(classes.clone());
             }
             set.encode(model, &pictures, training.size);
             set.classes.extend(classes);
             let done = index * CHUNK + items.len();
-            observer.event(Event::Note(format!("codes of {done} of {} pictures computed", dataset.len())));
+            observer.event(Event::Note(format!(
+                "codes of {done} of {} pictures computed",
+                dataset.len()
+            )));
         }
         if dataset.classes.is_empty() {
             set.classes.clear();

@@ -167,7 +167,12 @@ impl PriorRecipe {
         check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
         check_range("minutes", training.minutes, 0.0, 1e7)?;
         check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
-        check_range("final_learning_rate", training.final_learning_rate, 0.0, 1.0)?;
+        check_range(
+            "final_learning_rate",
+            training.final_learning_rate,
+            0.0,
+            1.0,
+        )?;
         check_range("weight_decay", f64::from(training.weight_decay), 0.0, 1e3)?;
         check_range("validation", training.validation, 0.0, 0.9)?;
         check_range("pkeep", training.pkeep, 0.0, 1.0)

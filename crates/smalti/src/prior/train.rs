@@ -60,7 +60,9 @@ pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) ->
     let (train, held_back) = dataset.split(training.validation, training.seed);
     let held_back = held_back.limit(MEASURED);
     let pictures = [train.len(), held_back.len()];
-    observer.event(Event::Plan(plan::describe(&job, &config, &trainer, pictures)));
+    observer.event(Event::Plan(plan::describe(
+        &job, &config, &trainer, pictures,
+    )));
     // Codes are made before there is a run folder, so that a data set that cannot be read leaves none behind.
     let maker = CodeMaker { job: &job };
     let train = maker.codes("train", &train, training.flip, observer)?;
@@ -158,7 +160,10 @@ impl PriorStage {
         metrics.push("bits_per_code", bits);
         metrics.push("bits_per_pixel", bits * self.config.codes() as f64 / pixels);
         metrics.push("unigram_entropy", self.unigram);
-        metrics.push("log_codebook_size", (self.job.tokenizer.tokenizer_config.codebook_size as f64).ln());
+        metrics.push(
+            "log_codebook_size",
+            (self.job.tokenizer.tokenizer_config.codebook_size as f64).ln(),
+        );
         metrics
     }
 
@@ -199,7 +204,9 @@ impl Stage for PriorStage {
         let batch: Vec<usize> = (first..first + training.batch as u64)
             .map(|position| self.order.item(position))
             .collect();
-        let nats = self.trainer.step(&self.train, &batch, learning_rate, step)?;
+        let nats = self
+            .trainer
+            .step(&self.train, &batch, learning_rate, step)?;
         let mut metrics = self.metrics(nats);
         metrics.push("learning_rate", learning_rate);
         Ok(metrics)

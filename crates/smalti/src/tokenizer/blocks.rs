@@ -141,3 +141,38 @@ impl Mid {
         self.block_2.forward(hidden)
     }
 }
+
+/// The residual blocks of one resolution, `count` of them from `width` to `outputs`, and the attention after each if there
+/// is any. `width` becomes `outputs`.
+pub fn level(
+    init: &mut Initializer,
+    width: &mut usize,
+    outputs: usize,
+    count: usize,
+    attention: bool,
+) -> (Vec<ResnetBlock>, Vec<AttnBlock>) {
+    let (mut blocks, mut attentions) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        blocks.push(ResnetBlock::new(init, [*width, outputs]));
+        *width = outputs;
+        if attention {
+            attentions.push(AttnBlock::new(init, outputs));
+        }
+    }
+    (blocks, attentions)
+}
+
+/// Runs what [`level`] made: `[b, h, w, in]` to `[b, h, w, out]`.
+pub fn forward_level(
+    blocks: &[ResnetBlock],
+    attentions: &[AttnBlock],
+    mut hidden: Tensor<4>,
+) -> Tensor<4> {
+    for (index, block) in blocks.iter().enumerate() {
+        hidden = block.forward(hidden);
+        if let Some(attention) = attentions.get(index) {
+            hidden = attention.forward(hidden);
+        }
+    }
+    hidden
+}

@@ -84,7 +84,11 @@ impl TokenizerConfig {
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
     pub fn least_parameters(&self) -> usize {
-        let product = |factors: &[usize]| factors.iter().fold(1usize, |all, &factor| all.saturating_mul(factor));
+        let product = |factors: &[usize]| {
+            factors
+                .iter()
+                .fold(1usize, |all, &factor| all.saturating_mul(factor))
+        };
         let level = |&multiplier: &usize| {
             let width = self.channels.saturating_mul(multiplier);
             // The second convolution of every residual block, encoder and decoder.

@@ -1,6 +1,6 @@
 //! The convolutional decoder: a grid of vectors back to pictures.
 
-use super::blocks::{AttnBlock, Mid, ResnetBlock, Upsample};
+use super::blocks::{self, AttnBlock, Mid, ResnetBlock, Upsample};
 use super::config::TokenizerConfig;
 use crate::initializer::Initializer;
 use crate::layers::{Conv2d, GroupNorm};
@@ -69,15 +69,9 @@ impl UpLevel {
         width: &mut usize,
     ) -> Self {
         let outputs = config.width(level);
-        let mut block = Vec::new();
-        let mut attn = Vec::new();
-        for _ in 0..config.residual_blocks + 1 {
-            block.push(ResnetBlock::new(init, [*width, outputs]));
-            *width = outputs;
-            if config.has_attention(level) {
-                attn.push(AttnBlock::new(init, outputs));
-            }
-        }
+        let attention = config.has_attention(level);
+        let (block, attn) =
+            blocks::level(init, width, outputs, config.residual_blocks + 1, attention);
         Self {
             block,
             attn,
@@ -85,13 +79,8 @@ impl UpLevel {
         }
     }
 
-    fn forward(&self, mut hidden: Tensor<4>) -> Tensor<4> {
-        for (index, block) in self.block.iter().enumerate() {
-            hidden = block.forward(hidden);
-            if let Some(attention) = self.attn.get(index) {
-                hidden = attention.forward(hidden);
-            }
-        }
+    fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
+        let hidden = blocks::forward_level(&self.block, &self.attn, hidden);
         match &self.upsample {
             Some(upsample) => upsample.forward(hidden),
             None => hidden,

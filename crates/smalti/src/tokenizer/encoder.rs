@@ -1,6 +1,6 @@
 //! The convolutional encoder: pictures to a grid of vectors, one per f × f pixels.
 
-use super::blocks::{AttnBlock, Downsample, Mid, ResnetBlock};
+use super::blocks::{self, AttnBlock, Downsample, Mid, ResnetBlock};
 use super::config::TokenizerConfig;
 use crate::initializer::Initializer;
 use crate::layers::{Conv2d, GroupNorm};
@@ -61,15 +61,8 @@ impl DownLevel {
         width: &mut usize,
     ) -> Self {
         let outputs = config.width(level);
-        let mut block = Vec::new();
-        let mut attn = Vec::new();
-        for _ in 0..config.residual_blocks {
-            block.push(ResnetBlock::new(init, [*width, outputs]));
-            *width = outputs;
-            if config.has_attention(level) {
-                attn.push(AttnBlock::new(init, outputs));
-            }
-        }
+        let attention = config.has_attention(level);
+        let (block, attn) = blocks::level(init, width, outputs, config.residual_blocks, attention);
         let last = level + 1 == config.levels();
         Self {
             block,
@@ -78,13 +71,8 @@ impl DownLevel {
         }
     }
 
-    fn forward(&self, mut hidden: Tensor<4>) -> Tensor<4> {
-        for (index, block) in self.block.iter().enumerate() {
-            hidden = block.forward(hidden);
-            if let Some(attention) = self.attn.get(index) {
-                hidden = attention.forward(hidden);
-            }
-        }
+    fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
+        let hidden = blocks::forward_level(&self.block, &self.attn, hidden);
         match &self.downsample {
             Some(downsample) => downsample.forward(hidden),
             None => hidden,

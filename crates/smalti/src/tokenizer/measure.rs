@@ -45,7 +45,11 @@ pub(super) fn measure(
         sums.add(job, pixels, reconstruction.clone());
         if reconstructions.len() < SHOWN {
             let values = host_values(reconstruction);
-            reconstructions.extend(values.chunks(size * size * 3).map(|picture| to_image(picture, size, size)));
+            reconstructions.extend(
+                values
+                    .chunks(size * size * 3)
+                    .map(|picture| to_image(picture, size, size)),
+            );
         }
     }
     reconstructions.truncate(SHOWN);
@@ -61,7 +65,11 @@ pub(super) fn measure(
     metrics.push("perplexity_validation", figures.perplexity);
     Measured {
         metrics,
-        inputs: pictures.iter().take(SHOWN).map(|picture| square(picture, size)).collect(),
+        inputs: pictures
+            .iter()
+            .take(SHOWN)
+            .map(|picture| square(picture, size))
+            .collect(),
         reconstructions,
     }
 }
@@ -69,7 +77,8 @@ pub(super) fn measure(
 impl Sums {
     fn add(&mut self, job: &TokenizerJob, pixels: Tensor<4>, reconstruction: Tensor<4>) {
         let [count, height, width, channels] = pixels.dims();
-        let difference = (pixels.clone() - reconstruction.clone()).reshape([count, height * width * channels]);
+        let difference =
+            (pixels.clone() - reconstruction.clone()).reshape([count, height * width * channels]);
         let means = |values: Tensor<2>| host_values(values.mean_dim(1)).into_iter().map(f64::from);
         self.absolute += means(difference.clone().abs()).sum::<f64>();
         self.psnr += means(difference.square()).map(psnr).sum::<f64>();

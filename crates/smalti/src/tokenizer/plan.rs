@@ -59,10 +59,7 @@ fn losses(job: &TokenizerJob) -> String {
     let perceptual = job.lpips.as_ref().map_or(String::new(), |lpips| {
         format!(" + LPIPS ({})", lpips.architecture.label())
     });
-    format!(
-        "L1{perceptual} + codebook, {}",
-        when(&job.recipe)
-    )
+    format!("L1{perceptual} + codebook, {}", when(&job.recipe))
 }
 
 fn when(recipe: &TokenizerRecipe) -> String {

@@ -163,7 +163,9 @@ impl TokenizerRecipe {
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
         if [self.network.in_channels, self.network.out_channels] != [3, 3] {
-            return Err(Error::input("in_channels and out_channels must be 3 to train on pictures"));
+            return Err(Error::input(
+                "in_channels and out_channels must be 3 to train on pictures",
+            ));
         }
         let training = &self.training;
         training.transform().check()?;
@@ -180,9 +182,19 @@ impl TokenizerRecipe {
         check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
         check_range("minutes", training.minutes, 0.0, 1e7)?;
         check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
-        check_range("final_learning_rate", training.final_learning_rate, 0.0, 1.0)?;
+        check_range(
+            "final_learning_rate",
+            training.final_learning_rate,
+            0.0,
+            1.0,
+        )?;
         check_range("validation", training.validation, 0.0, 0.9)?;
-        check_range("discriminator_start", training.discriminator_start, 0.0, 1e18)?;
+        check_range(
+            "discriminator_start",
+            training.discriminator_start,
+            0.0,
+            1e18,
+        )?;
         for (name, weight) in [
             ("codebook_weight", training.codebook_weight),
             ("perceptual_weight", training.perceptual_weight),
@@ -195,8 +207,18 @@ impl TokenizerRecipe {
 
     fn check_discriminator(&self) -> Result<()> {
         let training = &self.training;
-        check_range("discriminator_layers", training.discriminator_layers as f64, 1.0, 6.0)?;
-        check_range("discriminator_channels", training.discriminator_channels as f64, 1.0, 65536.0)?;
+        check_range(
+            "discriminator_layers",
+            training.discriminator_layers as f64,
+            1.0,
+            6.0,
+        )?;
+        check_range(
+            "discriminator_channels",
+            training.discriminator_channels as f64,
+            1.0,
+            65536.0,
+        )?;
         let smallest =
             super::discriminator::Discriminator::smallest_side(training.discriminator_layers);
         if training.discriminator_weight > 0.0 && training.size < smallest {

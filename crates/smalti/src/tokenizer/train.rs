@@ -10,7 +10,8 @@ use crate::data::{self, BadFile, Batch, Dataset, Loader, LoaderConfig};
 use crate::error::{Error, Result};
 use crate::training::settings::to_yaml;
 use crate::training::{
-    Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive, report_skipped,
+    Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive,
+    report_skipped,
 };
 use burn::module::Module;
 use burn::tensor::{Device, Shape, Tensor, TensorData};
@@ -53,7 +54,8 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     };
     observer.event(Event::Plan(plan::describe(&job, pictures, &trainer)));
     let held_back = held_back.limit(MEASURED);
-    let (validation, _, bad) = data::load_all(&held_back, &training.transform(), training.background)?;
+    let (validation, _, bad) =
+        data::load_all(&held_back, &training.transform(), training.background)?;
     report_skipped(&bad, observer);
     let mut stage = TokenizerStage {
         loader: loader(&job, train, step)?,
@@ -146,7 +148,10 @@ fn restore(
 }
 
 fn saved_codes(state: &TensorMap, codebook_size: usize) -> Vec<i64> {
-    let window = state.get("usage_window").and_then(HostTensor::as_i64).unwrap_or_default();
+    let window = state
+        .get("usage_window")
+        .and_then(HostTensor::as_i64)
+        .unwrap_or_default();
     let valid = |code: &&i64| (0..codebook_size as i64).contains(*code);
     window.iter().filter(valid).copied().collect()
 }
@@ -236,7 +241,10 @@ impl Stage for TokenizerStage {
     fn state(&self) -> TensorMap {
         let mut state = self.trainer.state();
         let window = self.usage.window();
-        state.insert("usage_window".into(), HostTensor::i64([window.len()], window));
+        state.insert(
+            "usage_window".into(),
+            HostTensor::i64([window.len()], window),
+        );
         state
     }
 }

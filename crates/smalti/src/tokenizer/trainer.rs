@@ -237,8 +237,10 @@ impl TokenizerTrainer {
         let discriminator = self.discriminator.clone();
         self.discriminator =
             load_parameters(discriminator, state, "discriminator.", str::to_string)?;
-        self.tokenizer_adam.load(&self.tokenizer, state, "tokenizer_adam.", device)?;
-        self.discriminator_adam.load(&self.discriminator, state, "discriminator_adam.", device)
+        self.tokenizer_adam
+            .load(&self.tokenizer, state, "tokenizer_adam.", device)?;
+        self.discriminator_adam
+            .load(&self.discriminator, state, "discriminator_adam.", device)
     }
 }
 

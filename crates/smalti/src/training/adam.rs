@@ -113,7 +113,11 @@ impl Adam {
                 .get(key)
                 .and_then(HostTensor::as_f32)
                 .filter(|values| Some(values.len()) == size)
-                .ok_or_else(|| Error::input(format!("the training state has no `{key}` that fits the network")))?;
+                .ok_or_else(|| {
+                    Error::input(format!(
+                        "the training state has no `{key}` that fits the network"
+                    ))
+                })?;
             let data = TensorData::new(values.to_vec(), Shape::from([values.len()]));
             Ok(Tensor::from_data(data, &device))
         };

@@ -70,7 +70,9 @@ impl Clock {
     pub fn saved_seconds(state: &TensorMap) -> f64 {
         let seconds = state.get("seconds").and_then(HostTensor::as_f32);
         let seconds = seconds.and_then(|values| values.first()).copied();
-        seconds.filter(|value| value.is_finite()).map_or(0.0, f64::from)
+        seconds
+            .filter(|value| value.is_finite())
+            .map_or(0.0, f64::from)
     }
 
     /// Steps per second in this session.

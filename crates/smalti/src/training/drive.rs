@@ -77,7 +77,9 @@ pub fn drive(
         training.step()?;
         if training.observer.interrupted() {
             training.save()?;
-            training.observer.event(Event::Note("stopped; go on with --resume".into()));
+            training
+                .observer
+                .event(Event::Note("stopped; go on with --resume".into()));
             return Ok(training.trained(true));
         }
     }
@@ -138,7 +140,9 @@ impl Loop<'_> {
 
     fn diverged(&self, name: &str) -> Error {
         let last = match self.run.latest() {
-            Ok(Some(checkpoint)) => format!("the checkpoint of step {} is untouched", checkpoint.step),
+            Ok(Some(checkpoint)) => {
+                format!("the checkpoint of step {} is untouched", checkpoint.step)
+            }
             _ => "there is no checkpoint yet".into(),
         };
         Error::file(
@@ -155,7 +159,8 @@ impl Loop<'_> {
         let validation = self.stage.validate()?;
         if let Some((name, picture)) = &validation.picture {
             write_png(&self.run.picture(name, step), picture)?;
-            self.logs.picture(&format!("validation/{name}"), step, picture)?;
+            self.logs
+                .picture(&format!("validation/{name}"), step, picture)?;
         }
         let metrics = &validation.metrics;
         if metrics.iter().next().is_some() {
@@ -174,7 +179,9 @@ impl Loop<'_> {
         self.clock.save(&mut state);
         let step = self.clock.step();
         let model = self.stage.model(step);
-        let checkpoint = self.run.save(step, |path| model.save(path), &state, self.routine.keep)?;
+        let checkpoint = self
+            .run
+            .save(step, |path| model.save(path), &state, self.routine.keep)?;
         self.observer.event(Event::Saved(checkpoint.model()));
         Ok(())
     }
@@ -198,6 +205,9 @@ pub fn report_skipped(skipped: &[BadFile], observer: &mut dyn Observer) {
         observer.event(Event::Note(format!("skipped {}: {reason}", path.display())));
     }
     if skipped.len() > 10 {
-        observer.event(Event::Note(format!("skipped {} more pictures", skipped.len() - 10)));
+        observer.event(Event::Note(format!(
+            "skipped {} more pictures",
+            skipped.len() - 10
+        )));
     }
 }

@@ -14,10 +14,10 @@ mod tensorboard;
 mod usage;
 
 pub use adam::{Adam, AdamConfig};
+pub use clock::{Budget, Clock};
 pub use drive::{Routine, Stage, Trained, Validation, drive, report_skipped};
 pub use event::{Event, Observer};
 pub use logs::{Logs, Metrics};
-pub use clock::{Budget, Clock};
 pub use run::{Checkpoint, Run, model_file};
 pub use schedule::LearningRate;
 pub use usage::{CodeUsage, UsageFigures, unigram_entropy};

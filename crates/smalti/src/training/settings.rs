@@ -119,8 +119,14 @@ pub fn check_range(name: &str, value: f64, low: f64, high: f64) -> Result<()> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
-    let bound = if value > high { format!("at most {high}") } else { format!("at least {low}") };
-    Err(Error::input(format!("{name} is {value}; it must be {bound}")))
+    let bound = if value > high {
+        format!("at most {high}")
+    } else {
+        format!("at least {low}")
+    };
+    Err(Error::input(format!(
+        "{name} is {value}; it must be {bound}"
+    )))
 }
 
 /// `there is no WHAT `name`; did you mean `other`?`

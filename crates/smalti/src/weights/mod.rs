@@ -6,4 +6,3 @@ pub mod cache;
 pub mod catalogue;
 pub mod fetch;
 pub mod import;
-

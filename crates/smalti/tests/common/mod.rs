@@ -42,7 +42,10 @@ pub fn perceptual_weights(name: &str) -> Option<TensorMap> {
 fn found(places: &[PathBuf], what: &str) -> Option<PathBuf> {
     let place = places.iter().find(|place| place.is_file()).cloned();
     if place.is_none() {
-        assert!(std::env::var_os("SMALTI_NO_SKIPS").is_none(), "{what} is not here");
+        assert!(
+            std::env::var_os("SMALTI_NO_SKIPS").is_none(),
+            "{what} is not here"
+        );
         // Not through `eprintln!`, which the test harness swallows.
         let _ = writeln!(std::io::stderr(), "SKIPPED: {what} is not here");
     }

@@ -63,7 +63,9 @@ impl Condition {
     pub fn class(&self, text: Option<&str>) -> Result<Option<usize>> {
         match (self, text) {
             (Self::Class(condition), Some(text)) => condition.find(text).map(Some),
-            (Self::None(_), Some(_)) => Err(Error::input("a class is given, but this prior has no classes")),
+            (Self::None(_), Some(_)) => Err(Error::input(
+                "a class is given, but this prior has no classes",
+            )),
             (_, None) => Ok(None),
         }
     }

@@ -1,10 +1,9 @@
 //! Nearest-code quantisation among unit vectors: encoder vectors and codes are divided by their length before the
 //! search, so that no code is out of reach because of its length (ViT-VQGAN, section 3.2; LlamaGen).
 
-use super::{LossWeights, Quantized, gather_rows, straight_through};
+use super::{LossWeights, Quantized, gather_rows, quantize};
 use crate::initializer::Initializer;
 use crate::layers::Embedding;
-use crate::ops;
 use crate::tokenizer::config::TokenizerConfig;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -20,29 +19,24 @@ pub struct L2Quantizer {
 impl L2Quantizer {
     /// Codes evenly distributed over the unit sphere.
     pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
-        let weight = init.normal([config.codebook_size, config.embed_dim], 1.0);
         Self {
             embedding: Embedding {
-                weight: weight.map(|codes| normalize(codes).detach().require_grad()),
+                weight: init.unit_rows([config.codebook_size, config.embed_dim]),
             },
             weights: LossWeights::new(config),
         }
     }
 
+    /// Quantizes `[b, h, w, embed_dim]`.
     pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
-        let [batch, height, width, dimension] = vectors.dims();
-        let vectors = normalize(vectors);
-        let codebook = normalize(self.embedding.weight.val());
-        let flat = vectors.clone().reshape([batch * height * width, dimension]);
-        let codes = ops::nearest_code(flat, codebook.clone()).reshape([batch, height, width]);
-        let chosen = gather_rows(codebook, codes.clone());
-        Quantized {
-            loss: self.weights.loss(vectors.clone(), chosen.clone()),
-            latent: straight_through(vectors, chosen),
-            codes,
-        }
+        quantize(
+            normalize(vectors),
+            normalize(self.embedding.weight.val()),
+            self.weights,
+        )
     }
 
+    /// The code vectors of `codes` `[b, h, w]`, `[b, h, w, embed_dim]`.
     pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         gather_rows(normalize(self.embedding.weight.val()), codes)
     }

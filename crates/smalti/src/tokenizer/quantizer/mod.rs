@@ -10,6 +10,7 @@ pub use nearest::NearestQuantizer;
 
 use super::config::{QuantizerKind, TokenizerConfig};
 use crate::initializer::Initializer;
+use crate::ops;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
@@ -86,6 +87,19 @@ impl LossWeights {
     }
 }
 
+/// Takes the nearest row of `codebook` `[k, d]` for every vector of `[b, h, w, d]`.
+fn quantize(vectors: Tensor<4>, codebook: Tensor<2>, weights: LossWeights) -> Quantized {
+    let [batch, height, width, dimension] = vectors.dims();
+    let flat = vectors.clone().reshape([batch * height * width, dimension]);
+    let codes = ops::nearest_code(flat, codebook.clone()).reshape([batch, height, width]);
+    let chosen = gather_rows(codebook, codes.clone());
+    Quantized {
+        loss: weights.loss(vectors.clone(), chosen.clone()),
+        latent: straight_through(vectors, chosen),
+        codes,
+    }
+}
+
 /// `vectors` in the backward pass, `chosen` in the forward pass.
 fn straight_through(vectors: Tensor<4>, chosen: Tensor<4>) -> Tensor<4> {
     vectors.clone() + (chosen - vectors).detach()
@@ -95,6 +109,6 @@ fn straight_through(vectors: Tensor<4>, chosen: Tensor<4>) -> Tensor<4> {
 fn gather_rows(table: Tensor<2>, codes: Tensor<3, Int>) -> Tensor<4> {
     let [batch, rows, columns] = codes.dims();
     let width = table.dims()[1];
-    crate::ops::embedding(table, codes.reshape([batch, rows * columns]))
+    ops::embedding(table, codes.reshape([batch, rows * columns]))
         .reshape([batch, rows, columns, width])
 }

@@ -1,9 +1,8 @@
 //! Nearest-code quantisation with straight-through gradients (`VectorQuantizer2` of taming/modules/vqvae/quantize.py).
 
-use super::{LossWeights, Quantized, gather_rows, straight_through};
+use super::{LossWeights, Quantized, gather_rows, quantize};
 use crate::initializer::Initializer;
 use crate::layers::Embedding;
-use crate::ops;
 use crate::tokenizer::config::TokenizerConfig;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -28,19 +27,12 @@ impl NearestQuantizer {
         }
     }
 
+    /// Quantizes `[b, h, w, embed_dim]`.
     pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
-        let [batch, height, width, dimension] = vectors.dims();
-        let codebook = self.embedding.weight.val();
-        let flat = vectors.clone().reshape([batch * height * width, dimension]);
-        let codes = ops::nearest_code(flat, codebook.clone()).reshape([batch, height, width]);
-        let chosen = gather_rows(codebook, codes.clone());
-        Quantized {
-            loss: self.weights.loss(vectors.clone(), chosen.clone()),
-            latent: straight_through(vectors, chosen),
-            codes,
-        }
+        quantize(vectors, self.embedding.weight.val(), self.weights)
     }
 
+    /// The code vectors of `codes` `[b, h, w]`, `[b, h, w, embed_dim]`.
     pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         gather_rows(self.embedding.weight.val(), codes)
     }

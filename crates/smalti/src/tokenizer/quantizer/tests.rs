@@ -76,7 +76,10 @@ fn quotients(point: &[f32], f: impl Fn(Vec<f32>) -> f32) -> Vec<f32> {
 #[track_caller]
 fn assert_near(what: &str, ours: &[f32], truth: &[f32]) {
     for (ours, truth) in ours.iter().zip(truth) {
-        assert!((ours - truth).abs() < 2e-3, "{what}: {ours} instead of {truth}");
+        assert!(
+            (ours - truth).abs() < 2e-3,
+            "{what}: {ours} instead of {truth}"
+        );
     }
 }
 
@@ -85,7 +88,9 @@ fn assert_near(what: &str, ours: &[f32], truth: &[f32]) {
 #[test]
 fn gradients_of_the_loss_are_its_difference_quotients() {
     for kind in kinds() {
-        for (legacy, beta, by_vectors) in [(false, 0.0, false), (true, 0.0, true), (false, 0.25, false)] {
+        for (legacy, beta, by_vectors) in
+            [(false, 0.0, false), (true, 0.0, true), (false, 0.25, false)]
+        {
             let config = TokenizerConfig {
                 beta,
                 ..config(kind, legacy)
@@ -98,13 +103,15 @@ fn gradients_of_the_loss_are_its_difference_quotients() {
             let from = |values: Vec<f32>| {
                 Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([1, 2, 2, 3])
             };
-            let vector_slopes = quotients(&host_values(vectors(5)), |moved| loss(&quantizer, from(moved)));
+            let vector_slopes = quotients(&host_values(vectors(5)), |moved| {
+                loss(&quantizer, from(moved))
+            });
             let code_slopes = quotients(&host_values(codebook(&quantizer)), |moved| {
                 let codes = Tensor::<1>::from_floats(moved.as_slice(), &device()).reshape([5, 3]);
                 loss(&with_codebook(quantizer.clone(), codes), vectors(5))
             });
             // With both weights the value is their sum times one squared distance, of which each side gets its share.
-            let total = if legacy { 1.0 + beta } else { beta + 1.0 };
+            let total = 1.0 + beta;
             let share = |weight: f32, slopes: &[f32]| -> Vec<f32> {
                 slopes.iter().map(|slope| slope * weight / total).collect()
             };
@@ -145,7 +152,11 @@ fn a_zero_vector_has_a_finite_gradient() {
     let input = (vectors(8) * 0.0).detach().require_grad();
     let quantized = quantizer.forward(input.clone());
     let gradients = (quantized.latent.sum() + quantized.loss).backward();
-    assert!(host_values(input.grad(&gradients).unwrap()).iter().all(|value| value.is_finite()));
+    assert!(
+        host_values(input.grad(&gradients).unwrap())
+            .iter()
+            .all(|value| value.is_finite())
+    );
 }
 
 #[test]
@@ -154,7 +165,11 @@ fn parameters_survive_a_file() {
         let config = config(kind, false);
         let original = quantizer(&config);
         let saved = parameters(&original, "quantize.", str::to_string);
-        assert!(saved.contains_key("quantize.embedding.weight"), "{:?}", saved.keys());
+        assert!(
+            saved.contains_key("quantize.embedding.weight"),
+            "{:?}",
+            saved.keys()
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("codes.safetensors");
         crate::checkpoint::write_tensors(&path, &saved, &Default::default()).unwrap();

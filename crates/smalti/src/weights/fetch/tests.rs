@@ -77,10 +77,7 @@ fn source(path: &str, body: &[u8], part: Part) -> Source {
 }
 
 /// Downloads `hello.bin` from a server with one answer, and returns what was written or the error's text.
-fn get(
-    expected: &[u8],
-    answer: Answer,
-) -> std::result::Result<(Vec<u8>, Vec<Progress>), String> {
+fn get(expected: &[u8], answer: Answer) -> std::result::Result<(Vec<u8>, Vec<Progress>), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hello.bin");
     let source = source("hello.bin", expected, Part::Heads);
@@ -164,8 +161,7 @@ fn a_file_the_server_lacks_and_a_server_that_is_not_there_are_told_apart() {
     let source = source("hello.bin", b"hello", Part::Heads);
     let path = folder.path().join("hello.bin");
     let nothing = serve(Vec::new());
-    let error =
-        download(&source, &format!("{nothing}/hello.bin"), &path, &mut |_| ()).unwrap_err();
+    let error = download(&source, &format!("{nothing}/hello.bin"), &path, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("404"), "{error}");
 
     // A port that was free a moment ago refuses connections.
