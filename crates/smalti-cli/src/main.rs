@@ -87,7 +87,7 @@ fn main() -> ExitCode {
             eprintln!("smalti: {error}");
             match error {
                 Error::Input(_) => ExitCode::from(2),
-                Error::Io { .. } | Error::File { .. } => ExitCode::from(1),
+                Error::Io { .. } | Error::File { .. } | Error::Failed(_) => ExitCode::from(1),
             }
         }
     }

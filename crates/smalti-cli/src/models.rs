@@ -1,6 +1,6 @@
 //! Where models come from and what they run on.
 
-use smalti::checkpoint::Model;
+use smalti::model::Model;
 use smalti::training::model_file;
 use smalti::{Device, Error, Result};
 use std::path::Path;

@@ -149,7 +149,12 @@ fn settings_out_of_range() {
         &["size is 18", "multiple of 4"],
     );
     training_fails(&data, &["--set", "batch=0"], &["batch is 0"]);
-    training_fails(&data, &["--set", "validation=.nan"], &["validation is NaN"]);
+    training_fails(&data, &["--set", "validation=.nan"], &["non-finite"]);
+    training_fails(
+        &data,
+        &["--set", "validation=2"],
+        &["validation is 2", "at most"],
+    );
     training_fails(&data, &["--set", "in_channels=1"], &["in_channels"]);
     training_fails(
         &data,

@@ -14,6 +14,9 @@ pub enum Error {
     /// A file was read, but what it holds cannot be used.
     #[error("{}: {message}", path.display())]
     File { path: PathBuf, message: String },
+    /// Something outside the program, a server say, did not do its part.
+    #[error("{0}")]
+    Failed(String),
     /// An argument, option or configuration value cannot be used.
     #[error("{0}")]
     Input(String),
@@ -37,6 +40,11 @@ impl Error {
             path: path.as_ref().to_path_buf(),
             message: message.into(),
         }
+    }
+
+    /// An [`Error::Failed`].
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::Failed(message.into())
     }
 
     /// An [`Error::Input`].

@@ -2,7 +2,7 @@
 //!
 //! Stage 1, the [`tokenizer`], is a VQGAN: it turns pictures into grids of codes and back. Stage 2, the [`prior`], is a
 //! transformer that learns how codes compose; [`sample`] draws new pictures from it. [`data`] brings pictures in,
-//! [`checkpoint`] reads and writes models, [`training`] holds what both stages share, and [`ops`] the operations that the
+//! [`model`] is both stages in one file, [`checkpoint`] reads and writes tensors, [`training`] holds what both stages share, and [`ops`] the operations that the
 //! networks are written in.
 
 pub mod checkpoint;
@@ -10,6 +10,7 @@ pub mod data;
 pub mod error;
 pub mod initializer;
 pub mod layers;
+pub mod model;
 pub mod ops;
 pub mod prior;
 pub mod sample;

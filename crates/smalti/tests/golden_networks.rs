@@ -4,7 +4,8 @@ mod common;
 
 use burn::tensor::{Shape, Tensor, TensorData};
 use common::*;
-use smalti::checkpoint::{Model, TensorMap, import};
+use smalti::checkpoint::TensorMap;
+use smalti::model::{Model, import};
 use smalti::prior::codes::CodeSet;
 use smalti::prior::trainer::{code_logits, nats_per_code};
 use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};

@@ -3,8 +3,8 @@
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
-use smalti::checkpoint::Model;
 use smalti::data::{Transform, read_image, square};
+use smalti::model::Model;
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
 use smalti::{Error, Result};

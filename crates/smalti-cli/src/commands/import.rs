@@ -4,7 +4,7 @@ use crate::{Common, models, output};
 use clap::Args;
 use serde_json::json;
 use smalti::Result;
-use smalti::checkpoint::import;
+use smalti::model::import;
 use std::path::PathBuf;
 
 /// Example: smalti import last.ckpt --config project.yaml --out model.safetensors

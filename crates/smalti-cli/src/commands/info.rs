@@ -3,7 +3,7 @@
 use crate::{Common, models, output};
 use clap::Args;
 use serde_json::json;
-use smalti::checkpoint::Model;
+use smalti::model::Model;
 use smalti::prior::condition::Condition;
 use smalti::{Module, Result};
 use std::path::PathBuf;

@@ -86,8 +86,8 @@ pub const TINY: [&str; 18] = [
     "codebook_size=32",
     "--set",
     "batch=4",
-    "--perceptual",
-    "none",
+    "--set",
+    "perceptual=none",
     "--set",
     "discriminator_layers=1",
 ];

@@ -1,8 +1,9 @@
 //! Codes of many pictures, computed once and kept in a file.
 
-use crate::checkpoint::{HostTensor, Model, TensorMap, host_codes, read_tensors, write_tensors};
+use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors, write_tensors};
 use crate::data::squares;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 use std::collections::BTreeMap;
 use std::path::Path;

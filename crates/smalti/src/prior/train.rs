@@ -8,10 +8,11 @@ use super::plan;
 use super::prepare::{CodeMaker, condition, network, picture_size};
 use super::recipe::PriorRecipe;
 use super::trainer::{PriorTrainer, nats_per_code};
-use crate::checkpoint::{Model, ModelInfo, TensorMap, read_tensors};
+use crate::checkpoint::{TensorMap, read_tensors};
 use crate::data::order::Order;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
+use crate::model::{Model, ModelInfo};
 use crate::sample::{Request, SampleOptions, decode_pictures, sample_codes};
 use crate::training::settings::to_yaml;
 use crate::training::{

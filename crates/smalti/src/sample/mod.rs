@@ -4,9 +4,10 @@ mod filter;
 
 pub use filter::Filter;
 
-use crate::checkpoint::{Model, host_values};
+use crate::checkpoint::host_values;
 use crate::data;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::prior::codes::token_tensor;
 use crate::prior::{Gpt, PriorConfig};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
@@ -136,7 +137,8 @@ impl<'a> Sampler<'a> {
                 .map(|request| request.known.clone())
                 .collect(),
             pending,
-            cache: gpt.cache(requests.len(), config.block_size),
+            // The last code is drawn but never read.
+            cache: gpt.cache(requests.len(), config.condition.length() + length - 1),
             random: (0..requests.len()).map(stream).collect(),
             device: device.clone(),
         })

@@ -1,8 +1,9 @@
 //! Single pictures of any size through a tokenizer. Sides that are no multiple of f are continued by reflection, and the
 //! surplus is cut off again.
 
-use crate::checkpoint::{Model, host_codes, host_values};
+use crate::checkpoint::{host_codes, host_values};
 use crate::data::{bytes_to_floats, to_image};
+use crate::model::Model;
 use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
 use image::imageops::crop_imm;

@@ -5,9 +5,10 @@ use super::perceptual::{Lpips, smallest_side};
 use super::plan;
 use super::recipe::TokenizerRecipe;
 use super::trainer::TokenizerTrainer;
-use crate::checkpoint::{HostTensor, Model, ModelInfo, TensorMap, host_codes, read_tensors};
+use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors};
 use crate::data::{self, BadFile, Batch, Dataset, Loader, LoaderConfig};
 use crate::error::{Error, Result};
+use crate::model::{Model, ModelInfo};
 use crate::training::settings::to_yaml;
 use crate::training::{
     Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive,

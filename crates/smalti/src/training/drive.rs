@@ -1,9 +1,10 @@
 //! The loop that both stages train in: steps, logs, validation, checkpoints, stopping.
 
 use super::{Clock, Event, Logs, Metrics, Observer, Run};
-use crate::checkpoint::{HostTensor, Model, TensorMap};
+use crate::checkpoint::{HostTensor, TensorMap};
 use crate::data::{BadFile, write_png};
 use crate::error::{Error, Result};
+use crate::model::Model;
 use image::RgbImage;
 
 /// A stage, as the loop sees it.

@@ -36,7 +36,8 @@ const UNFINISHED: &str = ".download-";
 /// folder, whichever has them first; else they are downloaded, and `progress` hears of it.
 ///
 /// # Errors
-/// [`Error::Input`]: for an unknown name, or, when there is no such file and no download, with every way to get one.
+/// [`Error::Input`] for an unknown name; [`Error::Failed`], with every way to get one, when there is no such file and no
+/// download.
 pub fn locate(name: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf> {
     let network = catalogue::network(name)?;
     let assets = std::env::var_os("SMALTI_ASSETS")
@@ -54,7 +55,8 @@ pub fn locate(name: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf>
 /// Returns the file; `progress` hears of every piece received.
 ///
 /// # Errors
-/// [`Error::Input`]: for an unknown name, when there is no cache folder, or when a download fails or is not the published file.
+/// [`Error::Input`] for an unknown name or without a cache folder; [`Error::Failed`] when a download fails or is not the
+/// published file.
 /// [`Error::Io`]: when the cache folder cannot be written to.
 pub fn fetch(name: &str, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf> {
     let network = catalogue::network(name)?;
@@ -75,7 +77,7 @@ fn present(network: &Network, assets: Option<&Path>, cache: Option<&Path>) -> Op
 fn unavailable(network: &Network, cause: &Error) -> Error {
     let name = network.name;
     let files: Vec<&str> = network.sources.iter().map(|source| source.file).collect();
-    Error::input(format!(
+    Error::failed(format!(
         "the weights `{name}` ({}) are not on this machine and could not be downloaded: {cause}\n\
          Any one of these helps:\n  \
          1. with a network connection: smalti weights fetch {name}\n  \
@@ -139,7 +141,7 @@ fn published_at(source: &Source, mirror: Option<&str>) -> Result<String> {
         return Ok(source.url.to_owned());
     };
     if !mirror.starts_with("https://") && !mirror.starts_with("http://") {
-        return Err(Error::input(format!(
+        return Err(Error::failed(format!(
             "{MIRROR} is `{mirror}`, which is no URL: it must begin with https:// or http://"
         )));
     }
@@ -158,7 +160,7 @@ fn download(
     path: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    let failed = |why: String| Error::input(format!("cannot download {url}: {why}"));
+    let failed = |why: String| Error::failed(format!("cannot download {url}: {why}"));
     let mut response = agent(url)
         .get(url)
         .call()

@@ -1,8 +1,12 @@
 //! The model file: weights, configuration and provenance in one safetensors file, enough to run it anywhere.
 
-use super::file::{read_tensors, write_tensors};
-use super::parameters::{load_parameters, parameters};
-use super::tensor::{TensorMap, Values};
+mod authors;
+
+pub use authors::import;
+
+use crate::checkpoint::{
+    TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
+};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::prior::{Gpt, PriorConfig};

@@ -1,9 +1,8 @@
 //! The authors' checkpoints: a Lightning file and the YAML beside it, to a [`Model`] of ours (repository
 //! CompVis/taming-transformers: taming/models/vqgan.py, taming/models/cond_transformer.py).
 
-use super::foreign;
-use super::model::{Model, ModelInfo};
-use super::tensor::TensorMap;
+use super::{Model, ModelInfo};
+use crate::checkpoint::{TensorMap, foreign};
 use crate::error::{Error, Result};
 use crate::prior::PriorConfig;
 use crate::prior::condition::{ClassCondition, Condition, StartToken};
