@@ -55,7 +55,7 @@ impl TrainingView {
         watch_for_interrupt(common.quiet);
         let terminal = std::io::stderr().is_terminal() && !common.quiet;
         let bar = ProgressBar::with_draw_target(None, target(terminal));
-        bar.set_style(style("{wide_bar} {pos}/{len} {msg}"));
+        bar.set_style(style("{wide_bar} step {pos}/{len} · {msg}"));
         Self {
             bar,
             quiet: common.quiet,
