@@ -287,3 +287,47 @@ fn worst_gradient(ours: &[(String, HostTensor)], io: &TensorMap) -> (f32, String
     }
     worst
 }
+
+/// Pixels of a photograph's square of 256 pixels from column `left`, as floats of 8-bit values.
+fn square_of(photo: &str, left: u32) -> Option<Vec<u8>> {
+    let path = repository().join("assets/photos").join(photo);
+    if !path.is_file() {
+        println!("SKIPPED: {photo} is not here (scripts/fetch-assets photos)");
+        return None;
+    }
+    let photo = smalti::data::read_image(&path, [255; 3]).unwrap();
+    let square = image::imageops::crop_imm(&photo, left, 0, 256, 256).to_image();
+    Some(square.into_raw())
+}
+
+/// Distances of photographs that the lpips package gives, for both networks.
+#[test]
+fn lpips_of_photographs() {
+    let (Some(chelsea), Some(moved)) = (square_of("chelsea.png", 0), square_of("chelsea.png", 2))
+    else {
+        return;
+    };
+    let Some(coffee) = square_of("coffee.png", 0) else {
+        return;
+    };
+    let coarse: Vec<u8> = chelsea.iter().map(|value| value >> 4 << 4).collect();
+    let negative: Vec<u8> = chelsea.iter().map(|value| 255 - value).collect();
+    let pixels = |bytes: Vec<u8>| smalti::data::squares(&[bytes], 256, &device());
+    for (name, expected) in [
+        ("lpips-alex", [0.03351, 0.03698, 0.52563, 0.74907]),
+        ("lpips-vgg", [0.09295, 0.12387, 0.63567, 0.72527]),
+    ] {
+        let Some(weights) = perceptual_weights(name) else {
+            return;
+        };
+        let lpips = Lpips::new(&weights, &device()).unwrap();
+        let others = [&moved, &coarse, &negative, &coffee];
+        let ours: Vec<f32> = others
+            .into_iter()
+            .flat_map(|other| {
+                values(lpips.distance(pixels(chelsea.clone()), pixels(other.clone())))
+            })
+            .collect();
+        assert_near(name, &ours, &expected, 1e-4);
+    }
+}

@@ -13,7 +13,7 @@ pub fn device() -> Device {
     Device::flex()
 }
 
-fn repository() -> PathBuf {
+pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
