@@ -41,11 +41,14 @@ const TOKENIZER: [&str; 15] = [
     "log_every=50",
     "validate_every=0",
 ];
-const PRIOR: [&str; 5] = [
+const PRIOR: [&str; 8] = [
     "layers=4",
     "heads=4",
     "width=128",
+    "embedding_dropout=0",
+    "residual_dropout=0",
     "learning_rate=0.001",
+    "log_every=50",
     "validate_every=0",
 ];
 
@@ -56,7 +59,7 @@ pub struct Demo {
     #[arg(long, default_value = "smalti-demo")]
     out: PathBuf,
     /// Minutes for both trainings together
-    #[arg(long, default_value_t = 2.4)]
+    #[arg(long, default_value_t = 2.6)]
     minutes: f64,
 }
 
@@ -130,7 +133,7 @@ impl Demo {
             set_from_argument(&mut [&mut recipe.network, &mut recipe.training], setting)?;
         }
         recipe.training.data = pictures.to_path_buf();
-        recipe.training.minutes = 0.62 * self.minutes;
+        recipe.training.minutes = 0.58 * self.minutes;
         let job = TokenizerJob {
             recipe,
             out: self.out.join("tokenizer"),
@@ -147,7 +150,7 @@ impl Demo {
         }
         recipe.training.data = pictures.to_path_buf();
         recipe.training.condition = ConditionKind::Class;
-        recipe.training.minutes = 0.38 * self.minutes;
+        recipe.training.minutes = 0.42 * self.minutes;
         let job = PriorJob {
             recipe,
             tokenizer,
