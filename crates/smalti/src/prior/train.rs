@@ -72,11 +72,7 @@ pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) ->
         return Err(data::none_readable(pictures[0], None));
     }
     let yaml = to_yaml(&[&job.recipe.network, &training])?;
-    let run = match job.resume {
-        true => Run::open(&job.out)?,
-        false => Run::create(&job.out, &yaml)?,
-    };
-    run.write_config(&yaml)?;
+    let run = Run::start(&job.out, job.resume, &yaml)?;
     maker.keep("train", &train)?;
     maker.keep("validation", &validation)?;
     let codebook_size = job.tokenizer.tokenizer_config.codebook_size;

@@ -77,7 +77,8 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     // A data set of which nothing can be read should be heard of before there is a run folder.
     stage.next = Some(stage.loader.next()?);
     let recipe = &stage.job.recipe;
-    let run = open_run(&stage.job, &to_yaml(&[&recipe.network, &recipe.training])?)?;
+    let yaml = to_yaml(&[&recipe.network, &recipe.training])?;
+    let run = Run::start(&stage.job.out, stage.job.resume, &yaml)?;
     let clock = Clock::new(recipe.training.budget(), step, seconds);
     let routine = recipe.training.routine();
     drive(&mut stage, &run, clock, routine, observer)
@@ -96,15 +97,6 @@ fn check_lpips(job: &TokenizerJob) -> Result<()> {
         job.recipe.training.size,
         lpips.architecture.label()
     )))
-}
-
-fn open_run(job: &TokenizerJob, config: &str) -> Result<Run> {
-    if !job.resume {
-        return Run::create(&job.out, config);
-    }
-    let run = Run::open(&job.out)?;
-    run.write_config(config)?;
-    Ok(run)
 }
 
 fn loader(job: &TokenizerJob, dataset: Dataset, first_step: u64) -> Result<Loader> {

@@ -54,6 +54,16 @@ impl Run {
         Ok(run)
     }
 
+    /// Creates a run folder, or opens the one to be continued, and writes the configuration it now has.
+    pub fn start(folder: &Path, resume: bool, config: &str) -> Result<Self> {
+        if !resume {
+            return Self::create(folder, config);
+        }
+        let run = Self::open(folder)?;
+        run.write_config(config)?;
+        Ok(run)
+    }
+
     /// Refuses a folder that holds something already.
     pub fn check_free(folder: &Path) -> Result<()> {
         let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
