@@ -2,8 +2,9 @@
 //!
 //! The crate is built for the oldest supported processor. Each hot loop is therefore compiled
 //! several times from one body, and the best version the processor can run is taken when it is
-//! called. `SMALTI_ISA` (`portable`, `avx2` or `avx512`) forces one of them. The bodies never fuse
-//! a multiplication with an addition, so all versions give the same bits.
+//! called. `SMALTI_ISA` (`portable`, `avx2`, `avx512` or `amx`) forces one of them. The bodies never
+//! fuse a multiplication with an addition, so all versions give the same bits; only the matrix
+//! products of [`crate::microkernel`] differ from level to level.
 
 use std::env::{self, VarError};
 use std::sync::OnceLock;
@@ -17,13 +18,15 @@ pub enum Isa {
     Portable,
     /// 256-bit vectors (AVX2 and FMA).
     Avx2,
-    /// 512-bit vectors (AVX-512 F, BW, DQ and VL).
+    /// 512-bit vectors (AVX-512 F, BW, DQ and VL; BF16 where the processor has it).
     Avx512,
+    /// Tiles of bf16 (AMX), beside AVX-512 with BF16.
+    Amx,
 }
 
 impl Isa {
     /// Every level, in ascending order.
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Avx2, Isa::Avx512, Isa::Amx];
 
     /// The level asked for by the environment, or the best available one if none is named.
     ///
@@ -56,6 +59,11 @@ impl Isa {
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
+            Isa::Amx => {
+                Isa::Avx512.is_available()
+                    && is_x86_feature_detected!("avx512bf16")
+                    && crate::amx::is_available()
+            }
         }
     }
 
@@ -70,9 +78,10 @@ impl Isa {
             "portable" => Isa::Portable,
             "avx2" => Isa::Avx2,
             "avx512" => Isa::Avx512,
+            "amx" => Isa::Amx,
             _ => {
                 return Err(format!(
-                    "{VARIABLE}={name}: expected portable, avx2 or avx512"
+                    "{VARIABLE}={name}: expected portable, avx2, avx512 or amx"
                 ));
             }
         };
@@ -97,29 +106,35 @@ pub fn isa() -> Isa {
 macro_rules! vectorised {
     (
         $(#[$attribute:meta])*
-        $visibility:vis fn $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
+        $visibility:vis fn $name:ident $(<$($type:ident: $bound:ident),+>)?
+        ($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?
         $body:block
     ) => {
         $(#[$attribute])*
-        $visibility fn $name(isa: $crate::dispatch::Isa, $($argument: $kind),*) $(-> $result)? {
+        $visibility fn $name $(<$($type: $bound),+>)? (
+            isa: $crate::dispatch::Isa,
+            $($argument: $kind),*
+        ) $(-> $result)? {
             #[inline(always)]
-            fn body($($argument: $kind),*) $(-> $result)? $body
+            fn body $(<$($type: $bound),+>)? ($($argument: $kind),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2($($argument: $kind),*) $(-> $result)? {
+            fn avx2 $(<$($type: $bound),+>)? ($($argument: $kind),*) $(-> $result)? {
                 body($($argument),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512($($argument: $kind),*) $(-> $result)? {
+            fn avx512 $(<$($type: $bound),+>)? ($($argument: $kind),*) $(-> $result)? {
                 body($($argument),*)
             }
 
             match isa {
                 #[cfg(target_arch = "x86_64")]
-                $crate::dispatch::Isa::Avx512 if isa.is_available() => {
+                $crate::dispatch::Isa::Amx | $crate::dispatch::Isa::Avx512
+                    if $crate::dispatch::Isa::Avx512.is_available() =>
+                {
                     // SAFETY: the guard found every feature the function is compiled for.
                     unsafe { avx512($($argument),*) }
                 }

@@ -1,12 +1,13 @@
-//! Group normalisation of channels-last images, optionally followed by SiLU, with its gradients.
+//! Group normalisation of channels-last images, optionally followed by an activation, with its gradients.
 //!
 //! Tensors are `[batch, positions, channels]`; mean and reciprocal standard deviation are
 //! `[batch, groups]`. Loops run along the channels, each channel with its own coefficients, and
-//! sums over positions are folded into groups afterwards, in `f64`. With SiLU the backward pass
-//! computes the activation's argument again instead of reading it from memory.
+//! sums over positions are folded into groups afterwards, in `f64`. With an activation the backward pass
+//! computes its argument again instead of reading it from memory.
 
+use crate::activation::{Activation, with_activation};
 use crate::dispatch::{self, vectorised};
-use crate::math::{silu, silu_derivative};
+use crate::element::Element;
 use crate::reduce::{fold, rows_per_block};
 use rayon::prelude::*;
 use std::array;
@@ -70,8 +71,8 @@ pub struct GroupNorm<'a> {
     pub beta: &'a [f32],
     /// Added to the variance.
     pub epsilon: f32,
-    /// Whether SiLU follows.
-    pub silu: bool,
+    /// What follows.
+    pub activation: Activation,
 }
 
 impl GroupNorm<'_> {
@@ -99,26 +100,23 @@ pub struct Statistics<'a> {
 
 /// Where the backward pass writes.
 #[derive(Debug)]
-pub struct Gradients<'a> {
-    pub input: &'a mut [f32],
+pub struct Gradients<'a, E> {
+    pub input: &'a mut [E],
     pub gamma: &'a mut [f32],
     pub beta: &'a mut [f32],
 }
 
 /// Computes the output and the statistics.
-pub fn forward(
+pub fn forward<E: Element>(
     layer: &GroupNorm<'_>,
-    input: &[f32],
-    output: &mut [f32],
+    input: &[E],
+    output: &mut [E],
     mean: &mut [f32],
     rstd: &mut [f32],
 ) {
     layer.assert_lengths(&[input.len(), output.len()], &[mean.len(), rstd.len()]);
     let (shape, isa) = (&layer.shape, dispatch::isa());
-    let sums = channel_sums(shape, |block, sums| {
-        accumulate_moments(isa, &input[block], sums);
-    });
-    finish_statistics(layer, &sums, mean, rstd);
+    statistics(layer, input, mean, rstd);
     let statistics = Statistics { mean, rstd };
     let coefficients = |image| forward_coefficients(layer, statistics, image);
     write_blocks(
@@ -126,18 +124,40 @@ pub fn forward(
         output,
         coefficients,
         |block, coefficients, output| {
-            normalise_rows(isa, &input[block], coefficients, layer.silu, output);
+            normalise_rows(isa, &input[block], coefficients, layer.activation, output);
         },
     );
 }
 
-/// Computes the gradients of input and parameters from that of the output.
-pub fn backward(
+/// Computes the statistics alone.
+pub fn statistics<E: Element>(
     layer: &GroupNorm<'_>,
-    input: &[f32],
+    input: &[E],
+    mean: &mut [f32],
+    rstd: &mut [f32],
+) {
+    layer.assert_lengths(&[input.len()], &[mean.len(), rstd.len()]);
+    let isa = dispatch::isa();
+    let sums = channel_sums(&layer.shape, |block, sums| {
+        accumulate_moments(isa, &input[block], sums);
+    });
+    finish_statistics(layer, &sums, mean, rstd);
+}
+
+/// Mean, factor and offset of every channel of every image, `[batch, 3, channels]`: what
+/// [`crate::conv2d::Normalization`] applies.
+pub fn coefficients(layer: &GroupNorm<'_>, statistics: Statistics<'_>) -> Vec<f32> {
+    let images = 0..layer.shape.batch;
+    images.flat_map(|image| forward_coefficients(layer, statistics, image)).collect()
+}
+
+/// Computes the gradients of input and parameters from that of the output.
+pub fn backward<E: Element>(
+    layer: &GroupNorm<'_>,
+    input: &[E],
     statistics: Statistics<'_>,
-    grad_output: &[f32],
-    gradients: Gradients<'_>,
+    grad_output: &[E],
+    gradients: Gradients<'_, E>,
 ) {
     layer.assert_lengths(
         &[input.len(), grad_output.len(), gradients.input.len()],
@@ -157,7 +177,7 @@ pub fn backward(
             &input[block],
             grad_output,
             coefficients,
-            layer.silu,
+            layer.activation,
             sums,
         );
     });
@@ -182,7 +202,7 @@ pub fn backward(
                 &input[block],
                 grad_output,
                 coefficients,
-                layer.silu,
+                layer.activation,
                 target,
             );
         },
@@ -210,11 +230,11 @@ fn channel_sums(
 }
 
 /// Calls `work` with the range, the image's coefficients and the output of every block.
-fn write_blocks(
+fn write_blocks<E: Element>(
     shape: &GroupNormShape,
-    output: &mut [f32],
+    output: &mut [E],
     coefficients: impl Fn(usize) -> Vec<f32> + Sync,
-    work: impl Fn(Range<usize>, &[f32], &mut [f32]) + Sync,
+    work: impl Fn(Range<usize>, &[f32], &mut [E]) + Sync,
 ) {
     let (image_len, block_len) = (shape.image_len(), shape.block_len());
     let images = output.par_chunks_mut(image_len).enumerate();
@@ -291,13 +311,13 @@ fn store(totals: &[f64], target: &mut [f32]) {
 
 vectorised! {
     /// Adds each channel's values to the first half of `sums` and their squares to the second.
-    fn accumulate_moments(rows: &[f32], sums: &mut [f64]) {
+    fn accumulate_moments<E: Element>(rows: &[E], sums: &mut [f64]) {
         let channels = sums.len() / 2;
         let (totals, squares) = sums.split_at_mut(channels);
         for row in rows.chunks_exact(channels) {
             let sums = totals.iter_mut().zip(squares.iter_mut());
             for (&value, (total, square)) in row.iter().zip(sums) {
-                let value = f64::from(value);
+                let value = f64::from(value.to_f32());
                 *total += value;
                 *square += value * value;
             }
@@ -306,20 +326,23 @@ vectorised! {
 }
 
 vectorised! {
-    fn normalise_rows(rows: &[f32], coefficients: &[f32], with_silu: bool, output: &mut [f32]) {
-        if with_silu {
-            normalise(rows, coefficients, output, silu);
-        } else {
-            normalise(rows, coefficients, output, |value| value);
-        }
+    fn normalise_rows<E: Element>(
+        rows: &[E],
+        coefficients: &[f32],
+        activation: Activation,
+        output: &mut [E],
+    ) {
+        with_activation!(activation, apply, |function| {
+            normalise(rows, coefficients, output, function);
+        });
     }
 }
 
 #[inline(always)]
-fn normalise(
-    rows: &[f32],
+fn normalise<E: Element>(
+    rows: &[E],
     coefficients: &[f32],
-    output: &mut [f32],
+    output: &mut [E],
     activation: impl Fn(f32) -> f32,
 ) {
     let [means, factors, offsets] = parts(coefficients);
@@ -330,7 +353,7 @@ fn normalise(
         let coefficients = means.iter().zip(affine);
         let values = output.iter_mut().zip(row);
         for ((output, value), (mean, (factor, offset))) in values.zip(coefficients) {
-            *output = activation((value - mean) * factor + offset);
+            *output = E::from_f32(activation((value.to_f32() - mean) * factor + offset));
         }
     }
 }
@@ -338,25 +361,23 @@ fn normalise(
 vectorised! {
     /// Adds each channel's gradients before the activation to the first half of `sums`, and their
     /// products with the normalised values to the second.
-    fn accumulate_gradients(
-        rows: &[f32],
-        gradients: &[f32],
+    fn accumulate_gradients<E: Element>(
+        rows: &[E],
+        gradients: &[E],
         coefficients: &[f32],
-        with_silu: bool,
+        activation: Activation,
         sums: &mut [f64],
     ) {
-        if with_silu {
-            accumulate(rows, gradients, coefficients, sums, silu_derivative);
-        } else {
-            accumulate(rows, gradients, coefficients, sums, |_| 1.0);
-        }
+        with_activation!(activation, slope, |slope| {
+            accumulate(rows, gradients, coefficients, sums, slope);
+        });
     }
 }
 
 #[inline(always)]
-fn accumulate(
-    rows: &[f32],
-    gradients: &[f32],
+fn accumulate<E: Element>(
+    rows: &[E],
+    gradients: &[E],
     coefficients: &[f32],
     sums: &mut [f64],
     slope: impl Fn(f32) -> f32,
@@ -372,8 +393,8 @@ fn accumulate(
         let sums = totals.iter_mut().zip(products.iter_mut());
         let channels = values.zip(statistics).zip(parameters).zip(sums);
         for ((((value, gradient), (mean, rstd)), (gamma, beta)), (total, product)) in channels {
-            let normal = (value - mean) * rstd;
-            let gradient = gradient * slope(normal * gamma + beta);
+            let normal = (value.to_f32() - mean) * rstd;
+            let gradient = gradient.to_f32() * slope(normal * gamma + beta);
             *total += f64::from(gradient);
             *product += f64::from(gradient * normal);
         }
@@ -381,27 +402,25 @@ fn accumulate(
 }
 
 vectorised! {
-    fn differentiate_rows(
-        rows: &[f32],
-        gradients: &[f32],
+    fn differentiate_rows<E: Element>(
+        rows: &[E],
+        gradients: &[E],
         coefficients: &[f32],
-        with_silu: bool,
-        target: &mut [f32],
+        activation: Activation,
+        target: &mut [E],
     ) {
-        if with_silu {
-            differentiate(rows, gradients, coefficients, target, silu_derivative);
-        } else {
-            differentiate(rows, gradients, coefficients, target, |_| 1.0);
-        }
+        with_activation!(activation, slope, |slope| {
+            differentiate(rows, gradients, coefficients, target, slope);
+        });
     }
 }
 
 #[inline(always)]
-fn differentiate(
-    rows: &[f32],
-    gradients: &[f32],
+fn differentiate<E: Element>(
+    rows: &[E],
+    gradients: &[E],
     coefficients: &[f32],
-    target: &mut [f32],
+    target: &mut [E],
     slope: impl Fn(f32) -> f32,
 ) {
     let [means, rstds, gammas, betas, averages, products] = parts(coefficients);
@@ -418,9 +437,9 @@ fn differentiate(
         for (((target, (value, gradient)), (mean, rstd)), ((gamma, beta), (average, product))) in
             channels
         {
-            let normal = (value - mean) * rstd;
-            let gradient = gradient * slope(normal * gamma + beta);
-            *target = rstd * (gamma * gradient - average - normal * product);
+            let normal = (value.to_f32() - mean) * rstd;
+            let gradient = gradient.to_f32() * slope(normal * gamma + beta);
+            *target = E::from_f32(rstd * (gamma * gradient - average - normal * product));
         }
     }
 }

@@ -12,17 +12,23 @@
 //! Products of matrices go through [`matmul`]; other hot loops are compiled once per instruction
 //! set and chosen at run time, see [`dispatch`].
 
+pub mod activation;
 pub mod adam;
+mod amx;
 pub mod attention;
+pub mod ceiling;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod dispatch;
+pub mod element;
 pub mod gelu;
 pub mod group_norm;
 pub mod layer_norm;
-mod lowering;
+pub mod linear;
 pub mod math;
 pub mod matmul;
+pub mod max_pool;
+mod microkernel;
 pub mod nearest_code;
 mod reduce;
 mod scratch;

@@ -2,6 +2,7 @@
 //! in order, so that results are always the same.
 
 use crate::dispatch::{self, vectorised};
+use crate::element::Element;
 use rayon::prelude::*;
 
 const MAX_BLOCKS: usize = 64;
@@ -24,7 +25,7 @@ pub(crate) fn fold(vectors: &[f64], width: usize) -> Vec<f64> {
 }
 
 /// Sum of each column of a matrix with `sums.len()` columns.
-pub(crate) fn column_sums(values: &[f32], sums: &mut [f32]) {
+pub(crate) fn column_sums<E: Element>(values: &[E], sums: &mut [f32]) {
     let width = sums.len();
     let rows = values.len() / width;
     let block = rows_per_block(rows);
@@ -40,10 +41,10 @@ pub(crate) fn column_sums(values: &[f32], sums: &mut [f32]) {
 }
 
 vectorised! {
-    fn accumulate_rows(rows: &[f32], sums: &mut [f64]) {
+    fn accumulate_rows<E: Element>(rows: &[E], sums: &mut [f64]) {
         for row in rows.chunks_exact(sums.len()) {
             for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += f64::from(value);
+                *sum += f64::from(value.to_f32());
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Working memory of the kernels: per-thread buffers that are kept from call to call.
 
+use crate::element::Element;
 use std::cell::RefCell;
 
 /// Buffers start on a cache line, counted in floats.
@@ -7,6 +8,16 @@ const LINE: usize = 16;
 
 thread_local! {
     static IDLE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work` with a buffer of `len` values whose contents are arbitrary.
+pub(crate) fn with_scratch_of<E: Element, R>(len: usize, work: impl FnOnce(&mut [E]) -> R) -> R {
+    with_scratch(len.div_ceil(E::PER_WORD), |words| {
+        // SAFETY: both element types are plain bits of at most a word's size and alignment, every
+        // bit pattern is a value of theirs, and the buffer has room for `len` of them.
+        let values = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), len) };
+        work(values)
+    })
 }
 
 /// Runs `work` with a buffer of `len` floats whose contents are arbitrary.

@@ -5,6 +5,7 @@
 //! [`model`] is both stages in one file, [`checkpoint`] reads and writes tensors, [`training`] holds what both stages share, and [`ops`] the operations that the
 //! networks are written in.
 
+pub mod bench;
 pub mod checkpoint;
 pub mod data;
 pub mod error;

@@ -1,6 +1,7 @@
 //! Fast versions of the convolution against the slow ones at every instruction set, and gradients against difference quotients.
 
 use super::*;
+use crate::element::{Element, bf16};
 use crate::testing::{assert_close, assert_gradient, in_pool, values, weighted_sum};
 
 const TOLERANCE: f64 = 2e-5;
@@ -64,17 +65,13 @@ fn data(shape: &ConvShape) -> Data {
 fn fast(shape: &ConvShape, data: &Data) -> [Vec<f32>; 4] {
     let unset = |len| vec![f32::NAN; len];
     let mut output = unset(shape.output_len());
-    forward(
-        shape,
-        &data.input,
-        &data.weight,
-        Some(&data.bias),
-        &mut output,
-    );
+    let epilogue = Epilogue { bias: Some(&data.bias), ..Epilogue::default() };
+    forward(shape, Source::plain(&data.input), &data.weight, &epilogue, &mut output);
     let mut grad_input = unset(shape.input_len());
     backward_input(shape, &data.grad_output, &data.weight, &mut grad_input);
     let mut grad_weight = unset(shape.weight_len());
-    backward_weight(shape, &data.input, &data.grad_output, &mut grad_weight);
+    let input = Source::plain(&data.input);
+    backward_weight(shape, input, &data.grad_output, &mut grad_weight);
     let mut grad_bias = unset(shape.out_channels);
     backward_bias(shape, &data.grad_output, &mut grad_bias);
     [output, grad_input, grad_weight, grad_bias]
@@ -93,7 +90,8 @@ fn assert_matches_reference(shape: &ConvShape) {
         assert_close(result, truth, TOLERANCE, &format!("{name} of {shape:?}"));
     }
     let mut unbiased = vec![f32::NAN; shape.output_len()];
-    forward(shape, &data.input, &data.weight, None, &mut unbiased);
+    let input = Source::plain(&data.input);
+    forward(shape, input, &data.weight, &Epilogue::default(), &mut unbiased);
     let truth = reference::forward(shape, &data.input, &data.weight, None);
     assert_close(&unbiased, &truth, TOLERANCE, "output without bias");
 }
@@ -154,7 +152,7 @@ fn kernels_larger_than_the_image_are_refused() {
 #[should_panic(expected = "input values")]
 fn wrong_lengths_are_refused() {
     let shape = shape([1, 2, 2], [1, 1], [1, 1], [1, 1], [0; 4]);
-    forward(&shape, &[0.0; 3], &[0.0], None, &mut [0.0; 4]);
+    forward(&shape, Source::plain(&[0.0f32; 3]), &[0.0], &Epilogue::default(), &mut [0.0; 4]);
 }
 
 #[test]
@@ -172,5 +170,81 @@ fn random_shapes_match_the_reference() {
             [pick(7, 1, 4), pick(8, 1, 4)],
             [9, 10, 11, 12].map(|place| pick(place, 0, 3)),
         ));
+    }
+}
+
+/// What is left of a number in bf16.
+fn rounded(values: &[f32]) -> Vec<bf16> {
+    values.iter().map(|&value| Element::from_f32(value)).collect()
+}
+
+fn widened(values: &[bf16]) -> Vec<f32> {
+    values.iter().map(|&value| Element::to_f32(value)).collect()
+}
+
+#[test]
+fn bf16_passes_match_the_reference_up_to_rounding() {
+    // Half a unit in the last place of eight bits, relative to values of a few units.
+    const ROUNDING: f64 = 4e-3;
+    for shape in shapes() {
+        let data = data(&shape);
+        let (input, gradient) = (rounded(&data.input), rounded(&data.grad_output));
+        let weight = widened(&rounded(&data.weight));
+        let epilogue = Epilogue { bias: Some(&data.bias), ..Epilogue::default() };
+        let mut output = rounded(&data.grad_output);
+        forward(&shape, Source::plain(&input), &weight, &epilogue, &mut output);
+        let truth = reference::forward(&shape, &widened(&input), &weight, Some(&data.bias));
+        assert_close(&widened(&output), &truth, ROUNDING, &format!("y of {shape:?}"));
+        let mut grad_input = input.clone();
+        backward_input(&shape, &gradient, &weight, &mut grad_input);
+        let truth = reference::backward_input(&shape, &widened(&gradient), &weight);
+        assert_close(&widened(&grad_input), &truth, ROUNDING, &format!("dx of {shape:?}"));
+        let mut grad_weight = vec![f32::NAN; weight.len()];
+        backward_weight(&shape, Source::plain(&input), &gradient, &mut grad_weight);
+        let truth = reference::backward_weight(&shape, &widened(&input), &widened(&gradient));
+        assert_close(&grad_weight, &truth, TOLERANCE, &format!("dw of {shape:?}"));
+    }
+}
+
+#[test]
+fn normalisation_residual_and_activation_are_applied() {
+    let shape = shape([2, 9, 7], [33, 5], [3, 3], [1, 1], [1; 4]);
+    let data = data(&shape);
+    let coefficients = values(5, 2 * 3 * 33);
+    let residual = values(6, shape.output_len());
+    for activation in [Activation::None, Activation::Silu, Activation::Relu, Activation::LeakyRelu] {
+        let normalization = Some(Normalization { coefficients: &coefficients, activation });
+        let source = Source { values: &data.input, normalization };
+        let normalized: Vec<f32> = (0..data.input.len())
+            .map(|index| {
+                let (image, channel) = (index / (9 * 7 * 33), index % 33);
+                let of = |part: usize| coefficients[(image * 3 + part) * 33 + channel];
+                activation.apply((data.input[index] - of(0)) * of(1) + of(2))
+            })
+            .collect();
+        let epilogue = Epilogue { bias: Some(&data.bias), residual: Some(&residual), activation };
+        let mut output = vec![f32::NAN; shape.output_len()];
+        forward(&shape, source, &data.weight, &epilogue, &mut output);
+        let truth: Vec<f64> = reference::forward(&shape, &normalized, &data.weight, Some(&data.bias))
+            .iter()
+            .zip(&residual)
+            .map(|(sum, &residual)| {
+                crate::activation::reference::apply(activation, sum + f64::from(residual))
+            })
+            .collect();
+        assert_close(&output, &truth, TOLERANCE, "output");
+        let mut grad_weight = vec![f32::NAN; shape.weight_len()];
+        backward_weight(&shape, source, &data.grad_output, &mut grad_weight);
+        let truth = reference::backward_weight(&shape, &normalized, &data.grad_output);
+        assert_close(&grad_weight, &truth, TOLERANCE, "weight gradient");
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for shape in shapes() {
+        let data = data(&shape);
+        let run = |threads| in_pool(threads, || fast(&shape, &data));
+        assert_eq!(run(1), run(3));
     }
 }

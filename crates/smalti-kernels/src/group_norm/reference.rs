@@ -1,7 +1,7 @@
 //! Slow versions of group normalisation in double precision: what the tests take as the truth.
 
 use super::GroupNorm;
-use crate::math::reference::sigmoid;
+use crate::activation::reference::{apply, slope};
 
 /// The output with mean and reciprocal standard deviation of every group.
 #[derive(Clone, Debug)]
@@ -49,8 +49,7 @@ pub fn forward(layer: &GroupNorm<'_>, input: &[f32]) -> Output {
             let channel = index % layer.shape.channels;
             let normal = (f64::from(input[index]) - mean) * rstd;
             let value = normal * f64::from(layer.gamma[channel]) + f64::from(layer.beta[channel]);
-            let gate = if layer.silu { sigmoid(value) } else { 1.0 };
-            output.values[index] = value * gate;
+            output.values[index] = apply(layer.activation, value);
         }
         output.mean.push(mean);
         output.rstd.push(rstd);
@@ -76,13 +75,7 @@ pub fn backward(layer: &GroupNorm<'_>, input: &[f32], grad_output: &[f32]) -> Gr
             let gamma = f64::from(layer.gamma[channel]);
             let normal = (f64::from(input[index]) - mean) * rstd;
             let value = normal * gamma + f64::from(layer.beta[channel]);
-            let gate = sigmoid(value);
-            let slope = if layer.silu {
-                gate + value * gate * (1.0 - gate)
-            } else {
-                1.0
-            };
-            let gradient = f64::from(grad_output[index]) * slope;
+            let gradient = f64::from(grad_output[index]) * slope(layer.activation, value);
             gradients.gamma[channel] += gradient * normal;
             gradients.beta[channel] += gradient;
             sum += gradient * gamma;

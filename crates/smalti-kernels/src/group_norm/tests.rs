@@ -6,6 +6,9 @@ use crate::testing::{assert_close, assert_gradient, in_pool, levels, values, wei
 
 const EPSILON: f32 = 1e-6;
 
+const ALL: [Activation; 4] =
+    [Activation::None, Activation::Silu, Activation::Relu, Activation::LeakyRelu];
+
 fn shapes() -> Vec<GroupNormShape> {
     [
         [1, 1, 3, 1],
@@ -24,13 +27,13 @@ fn shapes() -> Vec<GroupNormShape> {
     .to_vec()
 }
 
-fn layer(shape: GroupNormShape, parameters: &[Vec<f32>; 2], with_silu: bool) -> GroupNorm<'_> {
+fn layer(shape: GroupNormShape, parameters: &[Vec<f32>; 2], activation: Activation) -> GroupNorm<'_> {
     GroupNorm {
         shape,
         gamma: &parameters[0],
         beta: &parameters[1],
         epsilon: EPSILON,
-        silu: with_silu,
+        activation,
     }
 }
 
@@ -65,8 +68,8 @@ fn both_passes_match_the_reference() {
     for shape in shapes() {
         let parameters = parameters(shape.channels);
         let (input, grad_output) = (values(1, shape.len()), values(4, shape.len()));
-        for with_silu in [false, true] {
-            let layer = layer(shape, &parameters, with_silu);
+        for activation in ALL {
+            let layer = layer(shape, &parameters, activation);
             let results = in_pool(2, || fast(&layer, &input, &grad_output));
             let output = reference::forward(&layer, &input);
             let gradients = reference::backward(&layer, &input, &grad_output);
@@ -84,7 +87,7 @@ fn both_passes_match_the_reference() {
 fn a_large_mean_does_not_spoil_the_variance() {
     let shape = shapes()[4];
     let parameters = parameters(shape.channels);
-    let layer = layer(shape, &parameters, false);
+    let layer = layer(shape, &parameters, Activation::None);
     let input: Vec<f32> = values(1, shape.len())
         .into_iter()
         .map(|value| value + 1000.0)
@@ -101,8 +104,9 @@ fn reference_gradients_match_difference_quotients() {
     let shape = GroupNormShape { batch: 1, ..shape };
     let parameters = parameters(shape.channels);
     let (input, weights) = (values(1, shape.len()), values(4, shape.len()));
-    for with_silu in [false, true] {
-        let plain = layer(shape, &parameters, with_silu);
+    // Difference quotients across the kink of the others would not be derivatives.
+    for activation in [Activation::None, Activation::Silu] {
+        let plain = layer(shape, &parameters, activation);
         let loss = |layer: &GroupNorm<'_>, input: &[f32]| {
             weighted_sum(&reference::forward(layer, input).values, &weights)
         };
@@ -124,7 +128,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for shape in shapes() {
         let parameters = parameters(shape.channels);
         let (input, grad_output) = (values(1, shape.len()), values(4, shape.len()));
-        let layer = layer(shape, &parameters, true);
+        let layer = layer(shape, &parameters, Activation::Silu);
         let run = |threads| in_pool(threads, || fast(&layer, &input, &grad_output));
         assert_eq!(run(1), run(3));
         assert_eq!(run(2), run(2));
@@ -135,25 +139,26 @@ fn results_do_not_depend_on_the_number_of_threads() {
 fn levels_agree() {
     let (rows, gradients) = (values(1, 33 * 7), values(2, 33 * 7));
     let coefficients = values(3, 33 * 6);
-    let run = |level, with_silu| {
+    let run = |level, activation| {
         let mut sums = vec![0.0; 66];
         accumulate_moments(level, &rows, &mut sums);
         let normal = &coefficients[..33 * 4];
-        accumulate_gradients(level, &rows, &gradients, normal, with_silu, &mut sums);
+        accumulate_gradients(level, &rows, &gradients, normal, activation, &mut sums);
         let mut results = [vec![0.0; rows.len()], vec![0.0; rows.len()]];
         normalise_rows(
             level,
             &rows,
             &coefficients[..99],
-            with_silu,
+            activation,
             &mut results[0],
         );
         let target = &mut results[1];
-        differentiate_rows(level, &rows, &gradients, &coefficients, with_silu, target);
+        differentiate_rows(level, &rows, &gradients, &coefficients, activation, target);
         (sums, results)
     };
     for level in levels() {
-        assert_eq!(run(level, false), run(Isa::Portable, false));
-        assert_eq!(run(level, true), run(Isa::Portable, true));
+        for activation in ALL {
+            assert_eq!(run(level, activation), run(Isa::Portable, activation));
+        }
     }
 }
