@@ -96,13 +96,13 @@ def main():
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     print(f"PyTorch {torch.__version__}, {given.threads} threads, {torch.backends.cpu.get_cpu_capability()}, channels-last")
-    print(f"{'':32}        forward      forward+backward")
-    print(f"{'kernel':27} {'':4} {'ms':>8} {'GFLOP/s':>8} {'ms':>9} {'GFLOP/s':>8}")
+    print(f"{'':34}        forward      forward+backward")
+    print(f"{'kernel':29} {'':4} {'ms':>8} {'GFLOP/s':>8} {'ms':>9} {'GFLOP/s':>8}")
     for kernel in KERNELS:
         for label, dtype in [("f32", torch.float32), ("bf16", torch.bfloat16)]:
             forward, both = measure(kernel, dtype, given.seconds)
             speeds = rate(kernel.flops, forward), rate(3 * kernel.flops, both)
-            print(f"{kernel.name:27} {label:4} {forward:8.2f} {speeds[0]} {both:9.2f} {speeds[1]}", flush=True)
+            print(f"{kernel.name:29} {label:4} {forward:8.2f} {speeds[0]} {both:9.2f} {speeds[1]}", flush=True)
 
 
 if __name__ == "__main__":

@@ -90,7 +90,10 @@ pub fn backward<E: Element>(
     grad_output: &[E],
     grad_input: &mut [E],
 ) {
-    assert!(activation.is_told_by_sign(), "{activation:?} needs its input");
+    assert!(
+        activation.is_told_by_sign(),
+        "{activation:?} needs its input"
+    );
     assert_eq!(output.len(), grad_output.len(), "gradient values");
     assert_eq!(output.len(), grad_input.len(), "gradient values");
     let isa = dispatch::isa();
@@ -153,8 +156,12 @@ mod tests {
     use super::*;
     use crate::testing::values;
 
-    const ALL: [Activation; 4] =
-        [Activation::None, Activation::Silu, Activation::Relu, Activation::LeakyRelu];
+    const ALL: [Activation; 4] = [
+        Activation::None,
+        Activation::Silu,
+        Activation::Relu,
+        Activation::LeakyRelu,
+    ];
 
     #[test]
     fn slopes_are_difference_quotients() {
@@ -163,7 +170,10 @@ mod tests {
                 let step = 1.0 / 256.0;
                 let rise = activation.apply(value + step) - activation.apply(value - step);
                 let error = (rise / (2.0 * step) - activation.slope(value)).abs();
-                assert!(error < 1e-3 || value.abs() < step, "{activation:?} at {value}: {error}");
+                assert!(
+                    error < 1e-3 || value.abs() < step,
+                    "{activation:?} at {value}: {error}"
+                );
             }
         }
     }
@@ -171,8 +181,14 @@ mod tests {
     #[test]
     fn the_sign_of_the_output_is_enough() {
         let (inputs, gradients) = (values(8, 100), values(9, 100));
-        for activation in ALL.into_iter().filter(|activation| activation.is_told_by_sign()) {
-            let outputs: Vec<f32> = inputs.iter().map(|&value| activation.apply(value)).collect();
+        for activation in ALL
+            .into_iter()
+            .filter(|activation| activation.is_told_by_sign())
+        {
+            let outputs: Vec<f32> = inputs
+                .iter()
+                .map(|&value| activation.apply(value))
+                .collect();
             let mut result = vec![f32::NAN; 100];
             backward(activation, &outputs, &gradients, &mut result);
             for (index, value) in result.into_iter().enumerate() {

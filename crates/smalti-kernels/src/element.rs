@@ -60,7 +60,9 @@ pub fn convert<A: Element, B: Element>(values: &[A], converted: &mut [B]) {
     const BLOCK: usize = 16 * 1024;
     assert_eq!(values.len(), converted.len(), "lengths of a conversion");
     let isa = crate::dispatch::isa();
-    let blocks = converted.par_chunks_mut(BLOCK).zip(values.par_chunks(BLOCK));
+    let blocks = converted
+        .par_chunks_mut(BLOCK)
+        .zip(values.par_chunks(BLOCK));
     blocks.for_each(|(converted, values)| convert_block(isa, values, converted));
 }
 
@@ -79,11 +81,21 @@ mod tests {
 
     #[test]
     fn rounding_is_that_of_half() {
-        let special = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN_POSITIVE];
+        let special = [
+            0.0,
+            -0.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MAX,
+            f32::MIN_POSITIVE,
+        ];
         let drawn = (0..20_000u32).map(|index| f32::from_bits(index.wrapping_mul(0x9e37_79b9)));
         for value in special.into_iter().chain(drawn) {
             let (ours, theirs) = (<bf16 as Element>::from_f32(value), bf16::from_f32(value));
-            assert!(ours == theirs || ours.is_nan() && theirs.is_nan(), "{value}");
+            assert!(
+                ours == theirs || ours.is_nan() && theirs.is_nan(),
+                "{value}"
+            );
         }
     }
 }

@@ -148,7 +148,9 @@ pub fn statistics<E: Element>(
 /// [`crate::conv2d::Normalization`] applies.
 pub fn coefficients(layer: &GroupNorm<'_>, statistics: Statistics<'_>) -> Vec<f32> {
     let images = 0..layer.shape.batch;
-    images.flat_map(|image| forward_coefficients(layer, statistics, image)).collect()
+    images
+        .flat_map(|image| forward_coefficients(layer, statistics, image))
+        .collect()
 }
 
 /// Computes the gradients of input and parameters from that of the output.

@@ -35,10 +35,17 @@ pub struct LinearShape {
 
 impl LinearShape {
     fn assert_lengths(&self, input: usize, weight: usize, output: usize) {
-        assert!(self.inputs > 0 && self.outputs > 0, "an empty layer: {self:?}");
+        assert!(
+            self.inputs > 0 && self.outputs > 0,
+            "an empty layer: {self:?}"
+        );
         assert_eq!(input, self.rows * self.inputs, "input values of {self:?}");
         assert_eq!(weight, self.inputs * self.outputs, "weights of {self:?}");
-        assert_eq!(output, self.rows * self.outputs, "output values of {self:?}");
+        assert_eq!(
+            output,
+            self.rows * self.outputs,
+            "output values of {self:?}"
+        );
     }
 }
 
@@ -54,9 +61,21 @@ pub fn forward<E: Element>(
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.outputs, "biases of {shape:?}");
     }
-    let summed = WeightAxis { len: shape.inputs, stride: 1 };
-    let columns = WeightAxis { len: shape.outputs, stride: shape.inputs };
-    product::<E>(input, weight, &PanelLayout::new(vec![0], summed, columns), bias, output);
+    let summed = WeightAxis {
+        len: shape.inputs,
+        stride: 1,
+    };
+    let columns = WeightAxis {
+        len: shape.outputs,
+        stride: shape.inputs,
+    };
+    product::<E>(
+        input,
+        weight,
+        &PanelLayout::new(vec![0], summed, columns),
+        bias,
+        output,
+    );
 }
 
 /// Computes the gradient of the input from that of the output, with products of type `E`.
@@ -67,9 +86,21 @@ pub fn backward_input<E: Element>(
     grad_input: &mut [f32],
 ) {
     shape.assert_lengths(grad_input.len(), weight.len(), grad_output.len());
-    let summed = WeightAxis { len: shape.outputs, stride: shape.inputs };
-    let columns = WeightAxis { len: shape.inputs, stride: 1 };
-    product::<E>(grad_output, weight, &PanelLayout::new(vec![0], summed, columns), None, grad_input);
+    let summed = WeightAxis {
+        len: shape.outputs,
+        stride: shape.inputs,
+    };
+    let columns = WeightAxis {
+        len: shape.inputs,
+        stride: 1,
+    };
+    product::<E>(
+        grad_output,
+        weight,
+        &PanelLayout::new(vec![0], summed, columns),
+        None,
+        grad_input,
+    );
 }
 
 /// Computes the gradient of the weight from the input and the gradient of the output, with
@@ -88,14 +119,20 @@ pub fn backward_weight<E: Element>(
         words_of_rows(grad_output, shape.outputs, shape.outputs, left);
         with_scratch_of(steps * right_words * E::PER_WORD, |right: &mut [E]| {
             words_of_rows(input, shape.inputs, right_words, right);
-            let blocks = grad_weight.par_chunks_mut(GRADIENT_ROWS * shape.inputs).enumerate();
+            let blocks = grad_weight
+                .par_chunks_mut(GRADIENT_ROWS * shape.inputs)
+                .enumerate();
             blocks.for_each(|(block, target)| {
                 let left = Strided {
                     values: &*left,
                     first: block * GRADIENT_ROWS,
                     stride: shape.outputs,
                 };
-                let right = Strided { values: &*right, first: 0, stride: right_words };
+                let right = Strided {
+                    values: &*right,
+                    first: 0,
+                    stride: right_words,
+                };
                 gradient_rows(left, right, steps, [shape.inputs, panel], target);
             });
         });
@@ -121,28 +158,34 @@ fn product<E: Element>(
     with_scratch_of(count * row_len, |converted: &mut [E]| {
         convert_rows(rows, depth, converted, row_len);
         let converted = &*converted;
-        let target = Columns { values: output.as_mut_ptr(), columns, rows: count };
+        let target = Columns {
+            values: output.as_mut_ptr(),
+            columns,
+            rows: count,
+        };
         let blocks = count.div_ceil(ROWS);
-        (0..layout.panels() * blocks).into_par_iter().for_each(|job| {
-            let (panel, block) = (job / blocks, job % blocks);
-            let rows = block * ROWS..count.min((block + 1) * ROWS);
-            let first = panel * layout.width;
-            with_scratch_of(layout.panel_len::<E>(), |packed: &mut [E]| {
-                layout.pack_panel(weight, panel, packed);
-                with_scratch(rows.len() * layout.width, |sums| {
-                    let left = Rows {
-                        values: converted,
-                        first: rows.start * row_len,
-                        row_stride: row_len,
-                        count: rows.len(),
-                    };
-                    multiply_in_chunks(left, row_len, packed, layout.width, sums);
-                    let used = layout.width.min(columns - first);
-                    let bias = bias.map(|bias| &bias[first..first + used]);
-                    target.store(sums, layout.width, [rows.start, first], used, bias);
+        (0..layout.panels() * blocks)
+            .into_par_iter()
+            .for_each(|job| {
+                let (panel, block) = (job / blocks, job % blocks);
+                let rows = block * ROWS..count.min((block + 1) * ROWS);
+                let first = panel * layout.width;
+                with_scratch_of(layout.panel_len::<E>(), |packed: &mut [E]| {
+                    layout.pack_panel(weight, panel, packed);
+                    with_scratch(rows.len() * layout.width, |sums| {
+                        let left = Rows {
+                            values: converted,
+                            first: rows.start * row_len,
+                            row_stride: row_len,
+                            count: rows.len(),
+                        };
+                        multiply_in_chunks(left, row_len, packed, layout.width, sums);
+                        let used = layout.width.min(columns - first);
+                        let bias = bias.map(|bias| &bias[first..first + used]);
+                        target.store(sums, layout.width, [rows.start, first], used, bias);
+                    });
                 });
             });
-        });
     });
 }
 
@@ -155,7 +198,10 @@ fn multiply_in_chunks<E: Element>(
 ) {
     let chunk = CHUNK_WORDS * E::PER_WORD;
     for start in (0..depth).step_by(chunk) {
-        let run = Run { start, len: chunk.min(depth - start) };
+        let run = Run {
+            start,
+            len: chunk.min(depth - start),
+        };
         let panel = &panel[start * width..];
         multiply(dispatch::isa(), rows, &[run], panel, start == 0, sums);
     }
@@ -205,24 +251,28 @@ impl Columns {
 fn convert_rows<E: Element>(rows: &[f32], len: usize, converted: &mut [E], padded_len: usize) {
     let isa = dispatch::isa();
     let targets = converted.par_chunks_exact_mut(padded_len);
-    targets.zip(rows.par_chunks_exact(len)).for_each(|(target, row)| {
-        convert_block(isa, row, &mut target[..len]);
-        target[len..].fill(E::default());
-    });
+    targets
+        .zip(rows.par_chunks_exact(len))
+        .for_each(|(target, row)| {
+            convert_block(isa, row, &mut target[..len]);
+            target[len..].fill(E::default());
+        });
 }
 
 /// Rows side by side in words, `[steps][words][values of a word]`, zeros where there are none.
 fn words_of_rows<E: Element>(rows: &[f32], len: usize, words: usize, target: &mut [E]) {
     let isa = dispatch::isa();
     let steps = target.par_chunks_exact_mut(words * E::PER_WORD);
-    steps.zip(rows.par_chunks(len * E::PER_WORD)).for_each(|(target, rows)| {
-        if len < words || rows.len() < len * E::PER_WORD {
-            target.fill(E::default());
-        }
-        for (half, row) in rows.chunks_exact(len).enumerate() {
-            write_half(isa, row, half, target);
-        }
-    });
+    steps
+        .zip(rows.par_chunks(len * E::PER_WORD))
+        .for_each(|(target, rows)| {
+            if len < words || rows.len() < len * E::PER_WORD {
+                target.fill(E::default());
+            }
+            for (half, row) in rows.chunks_exact(len).enumerate() {
+                write_half(isa, row, half, target);
+            }
+        });
 }
 
 vectorised! {
@@ -248,19 +298,38 @@ fn gradient_rows<E: Element>(
     target: &mut [f32],
 ) {
     let (isa, count) = (dispatch::isa(), target.len() / inputs);
-    let run = [TransposedRun { left: 0, right: 0, len: steps }];
+    let run = [TransposedRun {
+        left: 0,
+        right: 0,
+        len: steps,
+    }];
     for first in (0..inputs).step_by(panel) {
         let right = Strided { first, ..right };
         if first + panel <= inputs {
             let values = &mut target[first..];
-            let sums = Sums { values, stride: inputs, count, width: panel, fresh: true };
+            let sums = Sums {
+                values,
+                stride: inputs,
+                count,
+                width: panel,
+                fresh: true,
+            };
             multiply_transposed(isa, left, right, &run, sums);
             continue;
         }
         with_scratch(count * panel, |values| {
-            let sums = Sums { values, stride: panel, count, width: panel, fresh: true };
+            let sums = Sums {
+                values,
+                stride: panel,
+                count,
+                width: panel,
+                fresh: true,
+            };
             multiply_transposed(isa, left, right, &run, sums);
-            for (row, sums) in target.chunks_exact_mut(inputs).zip(values.chunks_exact(panel)) {
+            for (row, sums) in target
+                .chunks_exact_mut(inputs)
+                .zip(values.chunks_exact(panel))
+            {
                 row[first..].copy_from_slice(&sums[..inputs - first]);
             }
         });
@@ -281,7 +350,10 @@ pub mod reference {
         let mut output = Vec::new();
         for row in input.chunks_exact(shape.inputs) {
             for (column, filter) in weight.chunks_exact(shape.inputs).enumerate() {
-                let terms = row.iter().zip(filter).map(|(&x, &w)| f64::from(x) * f64::from(w));
+                let terms = row
+                    .iter()
+                    .zip(filter)
+                    .map(|(&x, &w)| f64::from(x) * f64::from(w));
                 output.push(terms.sum::<f64>() + bias.map_or(0.0, |bias| f64::from(bias[column])));
             }
         }
@@ -294,7 +366,12 @@ pub mod reference {
         for row in grad_output.chunks_exact(shape.outputs) {
             for input in 0..shape.inputs {
                 let column = weight[input..].iter().step_by(shape.inputs);
-                sums.push(row.iter().zip(column).map(|(&g, &w)| f64::from(g) * f64::from(w)).sum());
+                sums.push(
+                    row.iter()
+                        .zip(column)
+                        .map(|(&g, &w)| f64::from(g) * f64::from(w))
+                        .sum(),
+                );
             }
         }
         sums
@@ -303,7 +380,9 @@ pub mod reference {
     /// The gradient of the weight.
     pub fn backward_weight(shape: &LinearShape, input: &[f32], grad_output: &[f32]) -> Vec<f64> {
         let mut sums = vec![0.0; shape.inputs * shape.outputs];
-        let rows = input.chunks_exact(shape.inputs).zip(grad_output.chunks_exact(shape.outputs));
+        let rows = input
+            .chunks_exact(shape.inputs)
+            .zip(grad_output.chunks_exact(shape.outputs));
         for (input, gradient) in rows {
             for (sums, &gradient) in sums.chunks_exact_mut(shape.inputs).zip(gradient) {
                 for (sum, &value) in sums.iter_mut().zip(input) {
@@ -322,20 +401,40 @@ mod tests {
     use crate::testing::{assert_close, assert_gradient, in_pool, values, weighted_sum};
 
     fn shapes() -> Vec<LinearShape> {
-        [[1, 1, 1], [3, 5, 7], [13, 33, 40], [2, 1100, 35], [530, 9, 70], [65, 64, 96], [0, 3, 4]]
-            .map(|[rows, inputs, outputs]| LinearShape { rows, inputs, outputs })
-            .to_vec()
+        [
+            [1, 1, 1],
+            [3, 5, 7],
+            [13, 33, 40],
+            [2, 1100, 35],
+            [530, 9, 70],
+            [65, 64, 96],
+            [0, 3, 4],
+        ]
+        .map(|[rows, inputs, outputs]| LinearShape {
+            rows,
+            inputs,
+            outputs,
+        })
+        .to_vec()
     }
 
     /// Numbers that bf16 holds exactly.
     fn rounded(seed: u64, len: usize) -> Vec<f32> {
-        values(seed, len).into_iter().map(|value| <bf16 as Element>::from_f32(value).to_f32()).collect()
+        values(seed, len)
+            .into_iter()
+            .map(|value| <bf16 as Element>::from_f32(value).to_f32())
+            .collect()
     }
 
     fn passes<E: Element>(shape: &LinearShape) -> [Vec<f32>; 3] {
-        let (input, weight) =
-            (rounded(1, shape.rows * shape.inputs), rounded(2, shape.inputs * shape.outputs));
-        let (bias, gradient) = (values(3, shape.outputs), rounded(4, shape.rows * shape.outputs));
+        let (input, weight) = (
+            rounded(1, shape.rows * shape.inputs),
+            rounded(2, shape.inputs * shape.outputs),
+        );
+        let (bias, gradient) = (
+            values(3, shape.outputs),
+            rounded(4, shape.rows * shape.outputs),
+        );
         let unset = |len| vec![f32::NAN; len];
         let mut output = unset(gradient.len());
         forward::<E>(shape, &input, &weight, Some(&bias), &mut output);
@@ -370,14 +469,19 @@ mod tests {
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
         for shape in shapes() {
-            let run = |threads| in_pool(threads, || (passes::<f32>(&shape), passes::<bf16>(&shape)));
+            let run =
+                |threads| in_pool(threads, || (passes::<f32>(&shape), passes::<bf16>(&shape)));
             assert_eq!(run(1), run(3));
         }
     }
 
     #[test]
     fn reference_gradients_match_difference_quotients() {
-        let shape = LinearShape { rows: 3, inputs: 4, outputs: 5 };
+        let shape = LinearShape {
+            rows: 3,
+            inputs: 4,
+            outputs: 5,
+        };
         let (input, weight) = (values(1, 12), values(2, 20));
         let weights = values(4, 15);
         let loss = |input: &[f32], weight: &[f32]| {

@@ -66,7 +66,9 @@ pub fn forward<E: Element>(shape: &MaxPoolShape, input: &[E], output: &mut [E]) 
     }
     let (height, width) = shape.output();
     let (isa, image_len) = (dispatch::isa(), shape.height * shape.width * shape.channels);
-    let rows = output.par_chunks_exact_mut(width * shape.channels).enumerate();
+    let rows = output
+        .par_chunks_exact_mut(width * shape.channels)
+        .enumerate();
     rows.for_each(|(row, output)| {
         let image = &input[row / height * image_len..][..image_len];
         for (x, output) in output.chunks_exact_mut(shape.channels).enumerate() {
@@ -178,10 +180,20 @@ mod tests {
 
     #[test]
     fn values_and_gradients_follow_the_largest() {
-        for [batch, height, width, channels, size, stride] in
-            [[1, 1, 1, 1, 1, 1], [2, 4, 6, 3, 2, 2], [1, 9, 7, 33, 3, 2], [1, 5, 5, 2, 2, 3]]
-        {
-            let shape = MaxPoolShape { batch, height, width, channels, size, stride };
+        for [batch, height, width, channels, size, stride] in [
+            [1, 1, 1, 1, 1, 1],
+            [2, 4, 6, 3, 2, 2],
+            [1, 9, 7, 33, 3, 2],
+            [1, 5, 5, 2, 2, 3],
+        ] {
+            let shape = MaxPoolShape {
+                batch,
+                height,
+                width,
+                channels,
+                size,
+                stride,
+            };
             // Few different values, so that some windows have several largest ones.
             let input: Vec<f32> = values(1, batch * height * width * channels)
                 .into_iter()
@@ -191,7 +203,13 @@ mod tests {
             let sources = reference::sources(&shape, &input);
             let mut output = vec![f32::NAN; shape.output_len()];
             forward(&shape, &input, &mut output);
-            assert_eq!(output, sources.iter().map(|&index| input[index]).collect::<Vec<_>>());
+            assert_eq!(
+                output,
+                sources
+                    .iter()
+                    .map(|&index| input[index])
+                    .collect::<Vec<_>>()
+            );
             let mut expected = vec![0.0f32; input.len()];
             for (&source, gradient) in sources.iter().zip(&gradient) {
                 expected[source] += gradient;

@@ -2,7 +2,9 @@
 //! parameters are drawn as PyTorch draws them.
 
 use crate::initializer::Initializer;
-use crate::ops::{self, Convolution, GroupNormalization};
+use crate::ops::{
+    self, Activation, Convolution, Filter, GroupNormalization, Normalized, Precision,
+};
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor};
 
@@ -43,8 +45,50 @@ impl Conv2d {
 
     /// `[b, h, w, in]` to `[b, h', w', out]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let bias = self.bias.as_ref().map(Param::val);
-        ops::conv2d(input, self.weight.val(), bias, self.convolution)
+        self.forward_activated(input, Activation::None)
+    }
+
+    /// The same, followed by an activation.
+    pub fn forward_activated(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
+        ops::conv2d(input, self.filter(), None, self.convolution, activation)
+    }
+
+    /// The same, plus `residual` `[b, h', w', out]`.
+    pub fn forward_residual(&self, input: Tensor<4>, residual: Tensor<4>) -> Tensor<4> {
+        ops::conv2d(
+            input,
+            self.filter(),
+            Some(residual),
+            self.convolution,
+            Activation::None,
+        )
+    }
+
+    /// Convolves what `norm` and SiLU make of the input, and adds `residual` if there is one.
+    pub fn forward_normalized(
+        &self,
+        norm: &GroupNorm,
+        input: Tensor<4>,
+        residual: Option<Tensor<4>>,
+    ) -> Tensor<4> {
+        let normalized = Normalized {
+            gamma: norm.weight.val(),
+            beta: norm.bias.val(),
+            normalization: GroupNorm::normalization(Activation::Silu),
+        };
+        ops::normalized_conv2d(input, normalized, self.filter(), residual, self.convolution)
+    }
+
+    /// Convolves the picture of twice the size, `[b, h, w, in]` to `[b, 2h, 2w, out]`; for kernels of 3×3 that keep the size.
+    pub fn forward_upsampled(&self, input: Tensor<4>) -> Tensor<4> {
+        ops::upsampled_conv2d(input, self.filter())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            weight: self.weight.val(),
+            bias: self.bias.as_ref().map(Param::val),
+        }
     }
 }
 
@@ -68,20 +112,24 @@ impl GroupNorm {
 
     /// Normalises `[b, h, w, channels]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.normalize(input, false)
+        self.normalize(input, Activation::None)
     }
 
     /// Normalises `[b, h, w, channels]`, then applies SiLU.
     pub fn forward_silu(&self, input: Tensor<4>) -> Tensor<4> {
-        self.normalize(input, true)
+        self.normalize(input, Activation::Silu)
     }
 
-    fn normalize(&self, input: Tensor<4>, silu: bool) -> Tensor<4> {
-        let normalization = GroupNormalization {
+    fn normalization(activation: Activation) -> GroupNormalization {
+        GroupNormalization {
             groups: Self::GROUPS,
             epsilon: 1e-6,
-            silu,
-        };
+            activation,
+        }
+    }
+
+    fn normalize(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let normalization = Self::normalization(activation);
         ops::group_norm(input, self.weight.val(), self.bias.val(), normalization)
     }
 }
@@ -102,10 +150,10 @@ impl Linear {
         }
     }
 
-    /// `[b, t, in]` to `[b, t, out]`.
-    pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+    /// `[b, t, in]` to `[b, t, out]`, with products in `precision`.
+    pub fn forward(&self, input: Tensor<3>, precision: Precision) -> Tensor<3> {
         let bias = self.bias.as_ref().map(Param::val);
-        ops::linear(input, self.weight.val(), bias)
+        ops::linear(input, self.weight.val(), bias, precision)
     }
 }
 
@@ -166,14 +214,14 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises every channel of `[b, h, w, channels]` over pictures and positions.
-    pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
+    /// Normalises every channel of `[b, h, w, channels]` over pictures and positions, then applies `activation`.
+    pub fn forward(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
         let [batch, height, width, channels] = input.dims();
         // One group per channel of a single tall picture is a channel of the whole batch.
         let normalization = GroupNormalization {
             groups: channels,
             epsilon: 1e-5,
-            silu: false,
+            activation,
         };
         let tall = input.reshape([1, batch * height, width, channels]);
         ops::group_norm(tall, self.weight.val(), self.bias.val(), normalization)

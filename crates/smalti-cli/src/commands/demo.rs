@@ -181,7 +181,7 @@ impl Demo {
                 ..Filter::default()
             },
             batch: 20,
-            seed: 0,
+            ..SampleOptions::default()
         };
         let mut requests = Vec::new();
         let mut halves = Vec::new();

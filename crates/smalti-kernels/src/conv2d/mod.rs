@@ -113,16 +113,21 @@ pub struct Normalization<'a> {
 impl<'a, E> Source<'a, E> {
     /// Values as they are.
     pub fn plain(values: &'a [E]) -> Source<'a, E> {
-        Source { values, normalization: None }
+        Source {
+            values,
+            normalization: None,
+        }
     }
 
     fn coefficients(&self, image: usize, channels: usize) -> Option<&'a [f32]> {
         let len = 3 * channels;
-        self.normalization.map(|normalization| &normalization.coefficients[image * len..][..len])
+        self.normalization
+            .map(|normalization| &normalization.coefficients[image * len..][..len])
     }
 
     fn activation(&self) -> Activation {
-        self.normalization.map_or(Activation::None, |normalization| normalization.activation)
+        self.normalization
+            .map_or(Activation::None, |normalization| normalization.activation)
     }
 }
 
@@ -138,7 +143,11 @@ pub struct Epilogue<'a, E> {
 
 impl<E> Default for Epilogue<'_, E> {
     fn default() -> Self {
-        Epilogue { bias: None, residual: None, activation: Activation::None }
+        Epilogue {
+            bias: None,
+            residual: None,
+            activation: Activation::None,
+        }
     }
 }
 
@@ -164,7 +173,11 @@ pub fn forward<E: Element>(
     shape.assert_lengths(input.values.len(), weight.len(), output.len());
     epilogue.assert_lengths(shape.out_channels, output.len());
     let (height, width) = shape.output();
-    let grid = Grid { height, width, channels: shape.out_channels };
+    let grid = Grid {
+        height,
+        width,
+        channels: shape.out_channels,
+    };
     let [inputs, outputs] = phases::weight_axes(shape);
     let phase = Phase {
         window: Window::forward(shape),
@@ -183,9 +196,15 @@ pub fn backward_input<E: Element>(
     grad_input: &mut [E],
 ) {
     shape.assert_lengths(grad_input.len(), weight.len(), grad_output.len());
-    let grid = Grid { height: shape.height, width: shape.width, channels: shape.in_channels };
-    let phases: Vec<(Phase, &[f32])> =
-        phases::input_gradient(shape).into_iter().map(|phase| (phase, weight)).collect();
+    let grid = Grid {
+        height: shape.height,
+        width: shape.width,
+        channels: shape.in_channels,
+    };
+    let phases: Vec<(Phase, &[f32])> = phases::input_gradient(shape)
+        .into_iter()
+        .map(|phase| (phase, weight))
+        .collect();
     let source = Source::plain(grad_output);
     phases::run(&phases, grid, &source, &Epilogue::default(), grad_input);
 }
@@ -203,7 +222,11 @@ pub fn backward_weight<E: Element>(
 
 /// Computes the gradient of the bias from that of the output.
 pub fn backward_bias<E: Element>(shape: &ConvShape, grad_output: &[E], grad_bias: &mut [f32]) {
-    assert_eq!(grad_output.len(), shape.output_len(), "output values of {shape:?}");
+    assert_eq!(
+        grad_output.len(),
+        shape.output_len(),
+        "output values of {shape:?}"
+    );
     assert_eq!(grad_bias.len(), shape.out_channels, "biases of {shape:?}");
     column_sums(grad_output, grad_bias);
 }

@@ -29,7 +29,12 @@ pub(crate) struct PanelLayout {
 impl PanelLayout {
     pub fn new(taps: Vec<usize>, summed: WeightAxis, columns: WeightAxis) -> PanelLayout {
         let width = panel_width(crate::dispatch::isa(), columns.len);
-        PanelLayout { taps, summed, columns, width }
+        PanelLayout {
+            taps,
+            summed,
+            columns,
+            width,
+        }
     }
 
     pub fn panels(&self) -> usize {
@@ -57,7 +62,9 @@ impl PanelLayout {
         if packed.is_empty() {
             return;
         }
-        let panels = packed.par_chunks_exact_mut(self.panel_len::<E>()).enumerate();
+        let panels = packed
+            .par_chunks_exact_mut(self.panel_len::<E>())
+            .enumerate();
         panels.for_each(|(panel, packed)| self.pack_panel(weight, panel, packed));
     }
 
@@ -80,11 +87,15 @@ impl PanelLayout {
                     let row = &mut packed[word..word + self.width * E::PER_WORD];
                     let targets = row[half..].iter_mut().step_by(E::PER_WORD).take(columns);
                     if self.columns.stride == 1 {
-                        targets.zip(values).for_each(|(target, &value)| *target = E::from_f32(value));
+                        targets
+                            .zip(values)
+                            .for_each(|(target, &value)| *target = E::from_f32(value));
                         continue;
                     }
                     let values = values.iter().step_by(self.columns.stride);
-                    targets.zip(values).for_each(|(target, &value)| *target = E::from_f32(value));
+                    targets
+                        .zip(values)
+                        .for_each(|(target, &value)| *target = E::from_f32(value));
                 }
             }
         }

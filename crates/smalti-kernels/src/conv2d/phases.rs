@@ -14,7 +14,10 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Output positions and words of the band of a tile.
-const TILE: Budget = Budget { pixels: 512, words: 128 * 1024 };
+const TILE: Budget = Budget {
+    pixels: 512,
+    words: 128 * 1024,
+};
 
 /// A tile smaller than this is not worth a thread.
 const MIN_TILE_PIXELS: usize = 32;
@@ -32,7 +35,11 @@ pub(super) struct Placement {
 }
 
 impl Placement {
-    pub const EVERY: Placement = Placement { residue: 0, step: 1, padding: 0 };
+    pub const EVERY: Placement = Placement {
+        residue: 0,
+        step: 1,
+        padding: 0,
+    };
 
     pub fn position(&self, index: usize) -> usize {
         self.residue + self.step * index - self.padding
@@ -124,7 +131,11 @@ fn run_packed<E: Element>(
     let mut strips = Vec::new();
     for (image, values) in output.chunks_exact_mut(image_len).enumerate() {
         for (index, values) in values.chunks_mut(strip_height * row_len).enumerate() {
-            strips.push(Strip { image, top: index * strip_height, values });
+            strips.push(Strip {
+                image,
+                top: index * strip_height,
+                values,
+            });
         }
     }
     strips.into_par_iter().for_each(|mut strip| {
@@ -137,7 +148,10 @@ fn run_packed<E: Element>(
 /// The limits with fewer positions, if the threads would otherwise go without work.
 fn fair_budget(pixels: usize) -> Budget {
     let fair = pixels.div_ceil(JOBS_PER_THREAD * threads());
-    Budget { pixels: fair.clamp(MIN_TILE_PIXELS, TILE.pixels), ..TILE }
+    Budget {
+        pixels: fair.clamp(MIN_TILE_PIXELS, TILE.pixels),
+        ..TILE
+    }
 }
 
 impl<E: Element> Ready<'_, E> {
@@ -157,13 +171,21 @@ impl<E: Element> Ready<'_, E> {
         }
         for left in columns.clone().step_by(tile_width) {
             let width = tile_width.min(columns.end - left);
-            let tile = Tile { top: rows.start, left, height: rows.len(), width };
-            with_scratch_of(self.phase.window.band_len::<E>(&tile), |band: &mut [E]| {
-                self.phase.window.fill(source, strip.image, &tile, band);
-                self.multiply(&tile, band, |panel, sums| {
-                    self.store(&tile, panel, sums, strip, grid, epilogue);
-                });
-            });
+            let tile = Tile {
+                top: rows.start,
+                left,
+                height: rows.len(),
+                width,
+            };
+            with_scratch_of(
+                self.phase.window.band_len::<E>(&tile),
+                |band: &mut [E]| {
+                    self.phase.window.fill(source, strip.image, &tile, band);
+                    self.multiply(&tile, band, |panel, sums| {
+                        self.store(&tile, panel, sums, strip, grid, epilogue);
+                    });
+                },
+            );
         }
     }
 
@@ -212,17 +234,28 @@ impl<E: Element> Ready<'_, E> {
         let row_len = grid.width * grid.channels;
         let strip_start = (strip.image * grid.height + strip.top) * row_len;
         let x = phase.columns.position(tile.left);
-        for (row, sums) in sums.chunks_exact(tile.width * phase.layout.width).enumerate() {
+        for (row, sums) in sums
+            .chunks_exact(tile.width * phase.layout.width)
+            .enumerate()
+        {
             let y = phase.rows.position(tile.top + row) - strip.top;
             let start = y * row_len + x * grid.channels + channels.start;
             let finish = Finish {
                 panel: phase.layout.width,
                 step: phase.columns.step * grid.channels,
                 bias: epilogue.bias.map(|bias| &bias[channels.clone()]),
-                residual: epilogue.residual.map(|values| &values[strip_start + start..]),
+                residual: epilogue
+                    .residual
+                    .map(|values| &values[strip_start + start..]),
                 activation: epilogue.activation,
             };
-            finish_row(isa, sums, &finish, channels.len(), &mut strip.values[start..]);
+            finish_row(
+                isa,
+                sums,
+                &finish,
+                channels.len(),
+                &mut strip.values[start..],
+            );
         }
     }
 }
@@ -325,13 +358,24 @@ fn taps_from(residue: usize, kernel: usize, stride: usize) -> Vec<usize> {
 
 /// Reads `index - t` for taps `t` in descending order.
 fn backward_axis(extent: usize, taps: usize) -> Axis {
-    Axis { extent, taps, stride: 1, origin: 1 - taps as isize }
+    Axis {
+        extent,
+        taps,
+        stride: 1,
+        origin: 1 - taps as isize,
+    }
 }
 
 /// Input and output channels as they lie in the weight.
 pub(super) fn weight_axes(shape: &ConvShape) -> [WeightAxis; 2] {
-    let inputs = WeightAxis { len: shape.in_channels, stride: shape.taps() };
-    let outputs = WeightAxis { len: shape.out_channels, stride: shape.in_channels * shape.taps() };
+    let inputs = WeightAxis {
+        len: shape.in_channels,
+        stride: shape.taps(),
+    };
+    let outputs = WeightAxis {
+        len: shape.out_channels,
+        stride: shape.in_channels * shape.taps(),
+    };
     [inputs, outputs]
 }
 
@@ -363,5 +407,8 @@ pub(super) fn tiles<E: Element>(
 /// Positions of one of `parts` pieces, within limits.
 pub(super) fn share_of(pixels: usize, parts: usize, limits: Budget) -> Budget {
     let fair = pixels.div_ceil(parts);
-    Budget { pixels: fair.clamp(MIN_TILE_PIXELS, limits.pixels), ..limits }
+    Budget {
+        pixels: fair.clamp(MIN_TILE_PIXELS, limits.pixels),
+        ..limits
+    }
 }

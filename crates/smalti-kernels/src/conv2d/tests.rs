@@ -65,8 +65,17 @@ fn data(shape: &ConvShape) -> Data {
 fn fast(shape: &ConvShape, data: &Data) -> [Vec<f32>; 4] {
     let unset = |len| vec![f32::NAN; len];
     let mut output = unset(shape.output_len());
-    let epilogue = Epilogue { bias: Some(&data.bias), ..Epilogue::default() };
-    forward(shape, Source::plain(&data.input), &data.weight, &epilogue, &mut output);
+    let epilogue = Epilogue {
+        bias: Some(&data.bias),
+        ..Epilogue::default()
+    };
+    forward(
+        shape,
+        Source::plain(&data.input),
+        &data.weight,
+        &epilogue,
+        &mut output,
+    );
     let mut grad_input = unset(shape.input_len());
     backward_input(shape, &data.grad_output, &data.weight, &mut grad_input);
     let mut grad_weight = unset(shape.weight_len());
@@ -91,7 +100,13 @@ fn assert_matches_reference(shape: &ConvShape) {
     }
     let mut unbiased = vec![f32::NAN; shape.output_len()];
     let input = Source::plain(&data.input);
-    forward(shape, input, &data.weight, &Epilogue::default(), &mut unbiased);
+    forward(
+        shape,
+        input,
+        &data.weight,
+        &Epilogue::default(),
+        &mut unbiased,
+    );
     let truth = reference::forward(shape, &data.input, &data.weight, None);
     assert_close(&unbiased, &truth, TOLERANCE, "output without bias");
 }
@@ -152,7 +167,13 @@ fn kernels_larger_than_the_image_are_refused() {
 #[should_panic(expected = "input values")]
 fn wrong_lengths_are_refused() {
     let shape = shape([1, 2, 2], [1, 1], [1, 1], [1, 1], [0; 4]);
-    forward(&shape, Source::plain(&[0.0f32; 3]), &[0.0], &Epilogue::default(), &mut [0.0; 4]);
+    forward(
+        &shape,
+        Source::plain(&[0.0f32; 3]),
+        &[0.0],
+        &Epilogue::default(),
+        &mut [0.0; 4],
+    );
 }
 
 #[test]
@@ -175,7 +196,10 @@ fn random_shapes_match_the_reference() {
 
 /// What is left of a number in bf16.
 fn rounded(values: &[f32]) -> Vec<bf16> {
-    values.iter().map(|&value| Element::from_f32(value)).collect()
+    values
+        .iter()
+        .map(|&value| Element::from_f32(value))
+        .collect()
 }
 
 fn widened(values: &[bf16]) -> Vec<f32> {
@@ -190,15 +214,34 @@ fn bf16_passes_match_the_reference_up_to_rounding() {
         let data = data(&shape);
         let (input, gradient) = (rounded(&data.input), rounded(&data.grad_output));
         let weight = widened(&rounded(&data.weight));
-        let epilogue = Epilogue { bias: Some(&data.bias), ..Epilogue::default() };
+        let epilogue = Epilogue {
+            bias: Some(&data.bias),
+            ..Epilogue::default()
+        };
         let mut output = rounded(&data.grad_output);
-        forward(&shape, Source::plain(&input), &weight, &epilogue, &mut output);
+        forward(
+            &shape,
+            Source::plain(&input),
+            &weight,
+            &epilogue,
+            &mut output,
+        );
         let truth = reference::forward(&shape, &widened(&input), &weight, Some(&data.bias));
-        assert_close(&widened(&output), &truth, ROUNDING, &format!("y of {shape:?}"));
+        assert_close(
+            &widened(&output),
+            &truth,
+            ROUNDING,
+            &format!("y of {shape:?}"),
+        );
         let mut grad_input = input.clone();
         backward_input(&shape, &gradient, &weight, &mut grad_input);
         let truth = reference::backward_input(&shape, &widened(&gradient), &weight);
-        assert_close(&widened(&grad_input), &truth, ROUNDING, &format!("dx of {shape:?}"));
+        assert_close(
+            &widened(&grad_input),
+            &truth,
+            ROUNDING,
+            &format!("dx of {shape:?}"),
+        );
         let mut grad_weight = vec![f32::NAN; weight.len()];
         backward_weight(&shape, Source::plain(&input), &gradient, &mut grad_weight);
         let truth = reference::backward_weight(&shape, &widened(&input), &widened(&gradient));
@@ -212,9 +255,20 @@ fn normalisation_residual_and_activation_are_applied() {
     let data = data(&shape);
     let coefficients = values(5, 2 * 3 * 33);
     let residual = values(6, shape.output_len());
-    for activation in [Activation::None, Activation::Silu, Activation::Relu, Activation::LeakyRelu] {
-        let normalization = Some(Normalization { coefficients: &coefficients, activation });
-        let source = Source { values: &data.input, normalization };
+    for activation in [
+        Activation::None,
+        Activation::Silu,
+        Activation::Relu,
+        Activation::LeakyRelu,
+    ] {
+        let normalization = Some(Normalization {
+            coefficients: &coefficients,
+            activation,
+        });
+        let source = Source {
+            values: &data.input,
+            normalization,
+        };
         let normalized: Vec<f32> = (0..data.input.len())
             .map(|index| {
                 let (image, channel) = (index / (9 * 7 * 33), index % 33);
@@ -222,16 +276,21 @@ fn normalisation_residual_and_activation_are_applied() {
                 activation.apply((data.input[index] - of(0)) * of(1) + of(2))
             })
             .collect();
-        let epilogue = Epilogue { bias: Some(&data.bias), residual: Some(&residual), activation };
+        let epilogue = Epilogue {
+            bias: Some(&data.bias),
+            residual: Some(&residual),
+            activation,
+        };
         let mut output = vec![f32::NAN; shape.output_len()];
         forward(&shape, source, &data.weight, &epilogue, &mut output);
-        let truth: Vec<f64> = reference::forward(&shape, &normalized, &data.weight, Some(&data.bias))
-            .iter()
-            .zip(&residual)
-            .map(|(sum, &residual)| {
-                crate::activation::reference::apply(activation, sum + f64::from(residual))
-            })
-            .collect();
+        let truth: Vec<f64> =
+            reference::forward(&shape, &normalized, &data.weight, Some(&data.bias))
+                .iter()
+                .zip(&residual)
+                .map(|(sum, &residual)| {
+                    crate::activation::reference::apply(activation, sum + f64::from(residual))
+                })
+                .collect();
         assert_close(&output, &truth, TOLERANCE, "output");
         let mut grad_weight = vec![f32::NAN; shape.weight_len()];
         backward_weight(&shape, source, &data.grad_output, &mut grad_weight);

@@ -58,17 +58,31 @@ impl UpsampledShape {
     fn assert_lengths(&self, input: usize, weight: usize, output: usize) {
         assert_eq!(input, self.input_len(), "input values of {self:?}");
         assert_eq!(weight, self.doubled().weight_len(), "weights of {self:?}");
-        assert_eq!(output, self.doubled().output_len(), "output values of {self:?}");
+        assert_eq!(
+            output,
+            self.doubled().output_len(),
+            "output values of {self:?}"
+        );
     }
 
     fn grid(&self) -> Grid {
-        Grid { height: 2 * self.height, width: 2 * self.width, channels: self.out_channels }
+        Grid {
+            height: 2 * self.height,
+            width: 2 * self.width,
+            channels: self.out_channels,
+        }
     }
 
     /// Channels of a weight with `taps` taps per filter.
     fn axes(&self, taps: usize) -> [WeightAxis; 2] {
-        let inputs = WeightAxis { len: self.in_channels, stride: taps };
-        let outputs = WeightAxis { len: self.out_channels, stride: self.in_channels * taps };
+        let inputs = WeightAxis {
+            len: self.in_channels,
+            stride: taps,
+        };
+        let outputs = WeightAxis {
+            len: self.out_channels,
+            stride: self.in_channels * taps,
+        };
         [inputs, outputs]
     }
 
@@ -91,7 +105,11 @@ impl UpsampledShape {
 const REMAINDERS: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
 fn placement(residue: usize) -> Placement {
-    Placement { residue, step: 2, padding: 0 }
+    Placement {
+        residue,
+        step: 2,
+        padding: 0,
+    }
 }
 
 /// Computes the output, `[batch, 2 height, 2 width, out]`.
@@ -145,10 +163,19 @@ pub fn backward_input<E: Element>(
             rows: Placement::EVERY,
             columns: Placement::EVERY,
         };
-        let grid =
-            Grid { height: shape.height, width: shape.width, channels: shape.in_channels };
+        let grid = Grid {
+            height: shape.height,
+            width: shape.width,
+            channels: shape.in_channels,
+        };
         let source = Source::plain(grad_output);
-        phases::run(&[(phase, &*spread)], grid, &source, &Epilogue::default(), grad_input);
+        phases::run(
+            &[(phase, &*spread)],
+            grid,
+            &source,
+            &Epilogue::default(),
+            grad_input,
+        );
     });
 }
 
@@ -183,9 +210,15 @@ const FILTERS: usize = 4096;
 
 /// Adds up the taps of every 3×3 filter that fall on the same small pixel: `[filters][2][2]`.
 fn fold(weight: &[f32], [top, left]: [usize; 2], folded: &mut [f32]) {
-    let filters = weight.par_chunks(9 * FILTERS).zip(folded.par_chunks_mut(4 * FILTERS));
+    let filters = weight
+        .par_chunks(9 * FILTERS)
+        .zip(folded.par_chunks_mut(4 * FILTERS));
     filters.for_each(|(weight, folded)| {
-        let filters = weight.as_chunks::<9>().0.iter().zip(folded.as_chunks_mut::<4>().0);
+        let filters = weight
+            .as_chunks::<9>()
+            .0
+            .iter()
+            .zip(folded.as_chunks_mut::<4>().0);
         for (filter, folded) in filters {
             *folded = [0.0; 4];
             for (tap, value) in filter.iter().enumerate() {
@@ -197,9 +230,15 @@ fn fold(weight: &[f32], [top, left]: [usize; 2], folded: &mut [f32]) {
 
 /// Adds the gradient of folded taps to every tap that went into them.
 fn unfold(folded: &[f32], [top, left]: [usize; 2], grad_weight: &mut [f32]) {
-    let filters = grad_weight.par_chunks_mut(9 * FILTERS).zip(folded.par_chunks(4 * FILTERS));
+    let filters = grad_weight
+        .par_chunks_mut(9 * FILTERS)
+        .zip(folded.par_chunks(4 * FILTERS));
     filters.for_each(|(weight, folded)| {
-        let filters = weight.as_chunks_mut::<9>().0.iter_mut().zip(folded.as_chunks::<4>().0);
+        let filters = weight
+            .as_chunks_mut::<9>()
+            .0
+            .iter_mut()
+            .zip(folded.as_chunks::<4>().0);
         for (filter, folded) in filters {
             for (tap, value) in filter.iter_mut().enumerate() {
                 *value += folded[FOLDS[top][tap / TAPS] * 2 + FOLDS[left][tap % TAPS]];
@@ -210,13 +249,21 @@ fn unfold(folded: &[f32], [top, left]: [usize; 2], grad_weight: &mut [f32]) {
 
 /// The kernel that gathers the gradient of a small pixel from the 4×4 outputs that read it.
 fn spread_taps(weight: &[f32], spread: &mut [f32]) {
-    let filters = weight.par_chunks(9 * FILTERS).zip(spread.par_chunks_mut(16 * FILTERS));
+    let filters = weight
+        .par_chunks(9 * FILTERS)
+        .zip(spread.par_chunks_mut(16 * FILTERS));
     filters.for_each(|(weight, spread)| {
-        let filters = weight.as_chunks::<9>().0.iter().zip(spread.as_chunks_mut::<16>().0);
+        let filters = weight
+            .as_chunks::<9>()
+            .0
+            .iter()
+            .zip(spread.as_chunks_mut::<16>().0);
         for (filter, spread) in filters {
             for (place, value) in spread.iter_mut().enumerate() {
                 let taps = SPREAD[place / 4].iter().flat_map(|&row| {
-                    SPREAD[place % 4].iter().map(move |&column| row * TAPS + column)
+                    SPREAD[place % 4]
+                        .iter()
+                        .map(move |&column| row * TAPS + column)
                 });
                 *value = taps.map(|tap| filter[tap]).sum();
             }
@@ -258,10 +305,19 @@ mod tests {
 
     #[test]
     fn equals_doubling_and_convolving() {
-        for [batch, height, width, in_channels, out_channels] in
-            [[1, 1, 1, 1, 1], [2, 3, 5, 3, 7], [1, 9, 4, 40, 33], [1, 5, 40, 8, 3]]
-        {
-            let shape = UpsampledShape { batch, height, width, in_channels, out_channels };
+        for [batch, height, width, in_channels, out_channels] in [
+            [1, 1, 1, 1, 1],
+            [2, 3, 5, 3, 7],
+            [1, 9, 4, 40, 33],
+            [1, 5, 40, 8, 3],
+        ] {
+            let shape = UpsampledShape {
+                batch,
+                height,
+                width,
+                in_channels,
+                out_channels,
+            };
             let large = shape.doubled();
             let input = values(1, shape.input_len());
             let weight = values(2, large.weight_len());
@@ -271,15 +327,29 @@ mod tests {
             let what = |name: &str| format!("{name} of {shape:?}");
 
             let mut output = vec![f32::NAN; large.output_len()];
-            let epilogue = Epilogue { bias: Some(&bias), ..Epilogue::default() };
-            forward(&shape, Source::plain(&input), &weight, &epilogue, &mut output);
+            let epilogue = Epilogue {
+                bias: Some(&bias),
+                ..Epilogue::default()
+            };
+            forward(
+                &shape,
+                Source::plain(&input),
+                &weight,
+                &epilogue,
+                &mut output,
+            );
             let truth = reference::forward(&large, &doubled, &weight, Some(&bias));
             assert_close(&output, &truth, 2e-5, &what("output"));
 
             let mut grad_input = vec![f32::NAN; input.len()];
             backward_input(&shape, &gradient, &weight, &mut grad_input);
             let truth = reference::backward_input(&large, &gradient, &weight);
-            assert_close(&grad_input, &halve(&shape, &truth), 2e-5, &what("input gradient"));
+            assert_close(
+                &grad_input,
+                &halve(&shape, &truth),
+                2e-5,
+                &what("input gradient"),
+            );
 
             let mut grad_weight = vec![f32::NAN; weight.len()];
             backward_weight(&shape, Source::plain(&input), &gradient, &mut grad_weight);

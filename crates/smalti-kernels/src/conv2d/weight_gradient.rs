@@ -11,7 +11,10 @@ use crate::scratch::{with_scratch, with_scratch_of};
 use rayon::prelude::*;
 
 /// Output positions and words of the band of a tile.
-const TILE: Budget = Budget { pixels: 512, words: 128 * 1024 };
+const TILE: Budget = Budget {
+    pixels: 512,
+    words: 128 * 1024,
+};
 
 /// A weight with more values than this is summed once and its taps shared between threads; a
 /// smaller one is summed in [`PARTS`] pieces of the pictures.
@@ -68,7 +71,11 @@ impl<'a, E: Element> WeightGradient<'a, E> {
             window: Window::forward(shape),
             rows: Placement::EVERY,
             columns: Placement::EVERY,
-            grid: Grid { height, width, channels: shape.out_channels },
+            grid: Grid {
+                height,
+                width,
+                channels: shape.out_channels,
+            },
             images: shape.batch,
             source,
             grad_output,
@@ -101,7 +108,11 @@ impl<'a, E: Element> WeightGradient<'a, E> {
         let (taps, outputs) = (self.window.vertical.taps, self.grid.channels);
         let kernel_row = self.window.horizontal.taps * self.window.channels;
         let large = taps * kernel_row * outputs > LARGE_WEIGHT;
-        let (parts, tap_step, groups) = if large { (1, 1, GROUPS) } else { (PARTS, taps, 1) };
+        let (parts, tap_step, groups) = if large {
+            (1, 1, GROUPS)
+        } else {
+            (PARTS, taps, 1)
+        };
         let panel = panel_width(dispatch::isa(), outputs.div_ceil(groups));
         let stride = outputs.div_ceil(groups).next_multiple_of(panel);
         let mut jobs = Vec::new();
@@ -109,11 +120,23 @@ impl<'a, E: Element> WeightGradient<'a, E> {
             for first_tap in (0..taps).step_by(tap_step) {
                 for first_channel in (0..outputs).step_by(stride) {
                     let channels = stride.min(outputs - first_channel);
-                    jobs.push(Job { part, first_tap, taps: tap_step, first_channel, channels });
+                    jobs.push(Job {
+                        part,
+                        first_tap,
+                        taps: tap_step,
+                        first_channel,
+                        channels,
+                    });
                 }
             }
         }
-        Plan { jobs, parts, stride, panel, len: tap_step * kernel_row * stride }
+        Plan {
+            jobs,
+            parts,
+            stride,
+            panel,
+            len: tap_step * kernel_row * stride,
+        }
     }
 
     fn add_tile(&self, image: usize, tile: &Tile, job: &Job, plan: &Plan, sums: &mut [f32]) {
@@ -126,7 +149,12 @@ impl<'a, E: Element> WeightGradient<'a, E> {
             let gradient_len = tile.height * steps * plan.stride * E::PER_WORD;
             with_scratch_of(gradient_len, |gradient: &mut [E]| {
                 self.gather(image, tile, job, plan, gradient);
-                let operands = Operands { window: &window, tile, gradient, plan };
+                let operands = Operands {
+                    window: &window,
+                    tile,
+                    gradient,
+                    plan,
+                };
                 if E::PER_WORD == 1 {
                     operands.add_whole_rows(band, sums);
                 } else {
@@ -198,7 +226,11 @@ impl<E: Element> Operands<'_, E> {
         let rows = self.window.horizontal.taps * self.window.channels;
         let stride = self.window.horizontal.stride * self.window.channels;
         for tap in 0..self.window.vertical.taps {
-            let left = Strided { values: band, first: tap * row_len, stride };
+            let left = Strided {
+                values: band,
+                first: tap * row_len,
+                stride,
+            };
             let sums = &mut sums[tap * rows * self.plan.stride..];
             self.multiply(left, row_len, rows, sums);
         }
@@ -210,22 +242,30 @@ impl<E: Element> Operands<'_, E> {
         let (columns, channels) = (window.horizontal.taps, window.channels);
         let row_len = window.row::<E>(self.tile);
         let rows = window.vertical.span(self.tile.height);
-        with_scratch_of(rows * steps * channels * E::PER_WORD, |pairs: &mut [E]| {
-            for column in 0..columns {
-                if steps * channels > 0 {
-                    let targets = pairs.chunks_exact_mut(steps * channels * E::PER_WORD);
-                    for (row, target) in band.chunks_exact(row_len).zip(targets) {
-                        self.pair_up(row, column, target);
+        with_scratch_of(
+            rows * steps * channels * E::PER_WORD,
+            |pairs: &mut [E]| {
+                for column in 0..columns {
+                    if steps * channels > 0 {
+                        let targets = pairs.chunks_exact_mut(steps * channels * E::PER_WORD);
+                        for (row, target) in band.chunks_exact(row_len).zip(targets) {
+                            self.pair_up(row, column, target);
+                        }
+                    }
+                    for tap in 0..window.vertical.taps {
+                        let first = tap * steps * channels;
+                        let left = Strided {
+                            values: &*pairs,
+                            first,
+                            stride: channels,
+                        };
+                        let sums =
+                            &mut sums[(tap * columns + column) * channels * self.plan.stride..];
+                        self.multiply(left, steps * channels, channels, sums);
                     }
                 }
-                for tap in 0..window.vertical.taps {
-                    let first = tap * steps * channels;
-                    let left = Strided { values: &*pairs, first, stride: channels };
-                    let sums = &mut sums[(tap * columns + column) * channels * self.plan.stride..];
-                    self.multiply(left, steps * channels, channels, sums);
-                }
-            }
-        });
+            },
+        );
     }
 
     /// The pixels of a band's row that one tap reads, in words of two.
@@ -239,7 +279,11 @@ impl<E: Element> Operands<'_, E> {
                     let x = output * self.window.horizontal.stride + column;
                     interleave(&row[x * pixel..][..channels], half, words);
                 } else {
-                    words.iter_mut().skip(half).step_by(E::PER_WORD).for_each(|v| *v = E::default());
+                    words
+                        .iter_mut()
+                        .skip(half)
+                        .step_by(E::PER_WORD)
+                        .for_each(|v| *v = E::default());
                 }
             }
         }
@@ -257,7 +301,11 @@ impl<E: Element> Operands<'_, E> {
             })
             .collect();
         for first in (0..self.plan.stride).step_by(self.plan.panel) {
-            let right = Strided { values: self.gradient, first, stride: self.plan.stride };
+            let right = Strided {
+                values: self.gradient,
+                first,
+                stride: self.plan.stride,
+            };
             let sums = Sums {
                 values: &mut sums[first..],
                 stride: self.plan.stride,

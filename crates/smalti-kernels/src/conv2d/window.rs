@@ -123,7 +123,12 @@ impl Window {
         let width = even_share(outputs[1], MAX_TILE_WIDTH);
         let mut height = even_share(outputs[0], (budget.pixels / width).max(1));
         let words = |height| {
-            let tile = Tile { top: 0, left: 0, height, width };
+            let tile = Tile {
+                top: 0,
+                left: 0,
+                height,
+                width,
+            };
             self.band_len::<E>(&tile) / E::PER_WORD
         };
         while height > 1 && words(height) > budget.words {
@@ -134,14 +139,20 @@ impl Window {
 
     /// The depth of a tile's products, cut where sums are put down.
     pub fn chunks<E: Element>(&self, tile: &Tile) -> Vec<Chunk> {
-        let (row, kernel_row) = (self.row::<E>(tile), self.horizontal.taps * self.pixel::<E>());
+        let (row, kernel_row) = (
+            self.row::<E>(tile),
+            self.horizontal.taps * self.pixel::<E>(),
+        );
         let limit = even_share(self.depth::<E>(), CHUNK_WORDS) * E::PER_WORD;
         let (mut chunks, mut room, mut first) = (Vec::<Chunk>::new(), 0, 0);
         for tap in 0..self.vertical.taps {
             let (mut start, end) = (tap * row, tap * row + kernel_row);
             while start < end {
                 if room == 0 {
-                    chunks.push(Chunk { runs: Vec::new(), first });
+                    chunks.push(Chunk {
+                        runs: Vec::new(),
+                        first,
+                    });
                     room = limit;
                 }
                 let len = room.min(end - start);
@@ -157,7 +168,13 @@ impl Window {
     }
 
     /// Copies the source pixels that `tile` of image number `image` reads.
-    pub fn fill<E: Element>(&self, source: &Source<'_, E>, image: usize, tile: &Tile, band: &mut [E]) {
+    pub fn fill<E: Element>(
+        &self,
+        source: &Source<'_, E>,
+        image: usize,
+        tile: &Tile,
+        band: &mut [E],
+    ) {
         let pixels = &source.values[image * self.source_len()..][..self.source_len()];
         let coefficients = source.coefficients(image, self.channels);
         let (row_len, isa) = (self.row::<E>(tile), dispatch::isa());
@@ -166,7 +183,10 @@ impl Window {
         }
         let (above, rows) = self.vertical.inside(tile.top, tile.height);
         let (before, columns) = self.horizontal.inside(tile.left, tile.width);
-        let (first, source_row) = (before * self.pixel::<E>(), self.horizontal.extent * self.channels);
+        let (first, source_row) = (
+            before * self.pixel::<E>(),
+            self.horizontal.extent * self.channels,
+        );
         let used = columns.len() * self.pixel::<E>();
         for (index, target) in band.chunks_exact_mut(row_len).enumerate() {
             if index < above || index >= above + rows.len() {
@@ -230,7 +250,8 @@ fn normalize<E: Element>(
         let (target, rest) = target.split_at_mut(channels);
         for channel in 0..channels {
             let centred = pixel[channel].to_f32() - means[channel];
-            target[channel] = E::from_f32(activation(centred * factors[channel] + offsets[channel]));
+            target[channel] =
+                E::from_f32(activation(centred * factors[channel] + offsets[channel]));
         }
         rest.fill(E::default());
     }
@@ -248,8 +269,17 @@ mod tests {
     use crate::element::bf16;
 
     fn window(channels: usize, taps: usize, stride: usize) -> Window {
-        let axis = Axis { extent: 7, taps, stride, origin: -1 };
-        Window { channels, vertical: axis, horizontal: axis }
+        let axis = Axis {
+            extent: 7,
+            taps,
+            stride,
+            origin: -1,
+        };
+        Window {
+            channels,
+            vertical: axis,
+            horizontal: axis,
+        }
     }
 
     #[test]
@@ -263,28 +293,48 @@ mod tests {
     #[test]
     fn tiles_respect_the_budget() {
         let window = window(64, 3, 1);
-        let budget = Budget { pixels: 256, words: 20_000 };
+        let budget = Budget {
+            pixels: 256,
+            words: 20_000,
+        };
         let [height, width] = window.tile_size::<f32>([40, 40], budget);
         assert_eq!(width, 20);
-        let tile = Tile { top: 0, left: 0, height, width };
+        let tile = Tile {
+            top: 0,
+            left: 0,
+            height,
+            width,
+        };
         assert!(window.band_len::<f32>(&tile) <= budget.words);
     }
 
     fn bands_hold_what_taps_read<E: Element>() {
-        for (channels, taps, stride) in [(1, 3, 1), (33, 3, 1), (3, 4, 2), (70, 2, 3), (400, 3, 1)] {
+        for (channels, taps, stride) in [(1, 3, 1), (33, 3, 1), (3, 4, 2), (70, 2, 3), (400, 3, 1)]
+        {
             let window = window(channels, taps, stride);
-            let values: Vec<E> = (0..window.source_len()).map(|v| E::from_f32((v % 251 + 1) as f32)).collect();
+            let values: Vec<E> = (0..window.source_len())
+                .map(|v| E::from_f32((v % 251 + 1) as f32))
+                .collect();
             let source = Source::plain(&values);
-            let tile = Tile { top: 0, left: 1, height: 2, width: 2 };
+            let tile = Tile {
+                top: 0,
+                left: 1,
+                height: 2,
+                width: 2,
+            };
             let mut band = vec![E::from_f32(f32::NAN); window.band_len::<E>(&tile)];
             window.fill(&source, 0, &tile, &mut band);
             let chunks = window.chunks::<E>(&tile);
             for (y, x) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 let first = y * stride * window.row::<E>(&tile) + x * stride * window.pixel::<E>();
                 let runs = chunks.iter().flat_map(|chunk| &chunk.runs);
-                let read: Vec<E> =
-                    runs.flat_map(|run| band[first + run.start..][..run.len].to_vec()).collect();
-                assert_eq!(read, expected(&window, &values, [y + tile.top, x + tile.left]));
+                let read: Vec<E> = runs
+                    .flat_map(|run| band[first + run.start..][..run.len].to_vec())
+                    .collect();
+                assert_eq!(
+                    read,
+                    expected(&window, &values, [y + tile.top, x + tile.left])
+                );
             }
             let starts: Vec<usize> = chunks.iter().map(|chunk| chunk.first).collect();
             assert!(starts.is_sorted() && starts[0] == 0);
@@ -296,7 +346,9 @@ mod tests {
         let mut read = Vec::new();
         let place = |axis: &Axis, output: usize, tap: usize| {
             let position = axis.origin + (output * axis.stride + tap) as isize;
-            usize::try_from(position).ok().filter(|&position| position < axis.extent)
+            usize::try_from(position)
+                .ok()
+                .filter(|&position| position < axis.extent)
         };
         for tap in 0..window.vertical.taps * window.horizontal.taps {
             let row = place(&window.vertical, y, tap / window.horizontal.taps);

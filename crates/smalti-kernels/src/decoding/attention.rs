@@ -159,11 +159,8 @@ struct Tensors<E> {
 
 impl<E: Element> Tensors<E> {
     fn new(shape: &CacheShape) -> Tensors<E> {
-        assert!(
-            shape.width() > 0 && shape.capacity > 0,
-            "empty cache: {shape:?}"
-        );
         let len = shape.batch * shape.heads * shape.head_len();
+        assert!(len > 0, "empty cache: {shape:?}");
         Tensors {
             keys: vec![E::default(); len],
             values: vec![E::default(); len],

@@ -126,12 +126,7 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn multiply_add(
-        self,
-        left: [__m256; 4],
-        right: [__m256; 4],
-        sum: [__m256; 4],
-    ) -> [__m256; 4] {
+    fn multiply_add(self, left: [__m256; 4], right: [__m256; 4], sum: [__m256; 4]) -> [__m256; 4] {
         // SAFETY: `self` proves the instructions.
         unsafe {
             [

@@ -122,12 +122,7 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    fn multiply_add(
-        self,
-        left: [__m512; 2],
-        right: [__m512; 2],
-        sum: [__m512; 2],
-    ) -> [__m512; 2] {
+    fn multiply_add(self, left: [__m512; 2], right: [__m512; 2], sum: [__m512; 2]) -> [__m512; 2] {
         // SAFETY: `self` proves the instructions.
         unsafe {
             [

@@ -77,13 +77,7 @@ impl PackedWeights {
 
     /// Writes `input · weightᵀ + bias`: `input` `[rows, inputs]`, `bias` `[outputs]`, `output`
     /// `[rows, outputs]`. Any number of rows.
-    pub fn multiply(
-        &self,
-        input: &[f32],
-        rows: usize,
-        bias: Option<&[f32]>,
-        output: &mut [f32],
-    ) {
+    pub fn multiply(&self, input: &[f32], rows: usize, bias: Option<&[f32]>, output: &mut [f32]) {
         self.multiply_at(dispatch::isa(), input, rows, bias, output);
     }
 
@@ -272,13 +266,17 @@ fn interleave(input: &[f32], inputs: usize, rows_per_block: usize, columns: &mut
     let padded = inputs.next_multiple_of(STEP);
     let blocks = input.par_chunks(rows_per_block * inputs);
     let targets = columns.par_chunks_mut(rows_per_block * padded);
-    let jobs = targets.zip(blocks).with_min_len(COPIED_ROWS / rows_per_block);
+    let jobs = targets
+        .zip(blocks)
+        .with_min_len(COPIED_ROWS / rows_per_block);
     jobs.for_each(|(target, block)| {
         let rows = block.len() / inputs;
         target[rows * inputs..].fill(0.0);
         for (row, values) in block.chunks_exact(inputs).enumerate() {
             let places = target[row..].iter_mut().step_by(rows);
-            places.zip(values).for_each(|(place, &value)| *place = value);
+            places
+                .zip(values)
+                .for_each(|(place, &value)| *place = value);
         }
     });
 }

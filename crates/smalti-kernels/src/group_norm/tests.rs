@@ -6,8 +6,12 @@ use crate::testing::{assert_close, assert_gradient, in_pool, levels, values, wei
 
 const EPSILON: f32 = 1e-6;
 
-const ALL: [Activation; 4] =
-    [Activation::None, Activation::Silu, Activation::Relu, Activation::LeakyRelu];
+const ALL: [Activation; 4] = [
+    Activation::None,
+    Activation::Silu,
+    Activation::Relu,
+    Activation::LeakyRelu,
+];
 
 fn shapes() -> Vec<GroupNormShape> {
     [
@@ -27,7 +31,11 @@ fn shapes() -> Vec<GroupNormShape> {
     .to_vec()
 }
 
-fn layer(shape: GroupNormShape, parameters: &[Vec<f32>; 2], activation: Activation) -> GroupNorm<'_> {
+fn layer(
+    shape: GroupNormShape,
+    parameters: &[Vec<f32>; 2],
+    activation: Activation,
+) -> GroupNorm<'_> {
     GroupNorm {
         shape,
         gamma: &parameters[0],

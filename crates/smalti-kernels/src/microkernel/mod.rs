@@ -79,14 +79,23 @@ pub(crate) fn multiply<E: Element>(
     };
     let width = sums.len() / rows.count;
     let depth: usize = runs.iter().map(|run| run.len / E::PER_WORD).sum();
-    let reach = runs.iter().map(|run| run.start + run.len).max().unwrap_or(0);
-    assert!(rows.first + last * rows.row_stride + reach <= rows.values.len(), "rows");
+    let reach = runs
+        .iter()
+        .map(|run| run.start + run.len)
+        .max()
+        .unwrap_or(0);
+    assert!(
+        rows.first + last * rows.row_stride + reach <= rows.values.len(),
+        "rows"
+    );
     assert!(depth * width * E::PER_WORD <= panel.len(), "panel");
     assert_eq!(sums.len(), rows.count * width, "sums");
     let mut done = 0;
     for count in even_parts(rows.count, most_rows(isa)) {
         let block = Block::<E> {
-            left: rows.values[rows.first + done * rows.row_stride..].as_ptr().cast(),
+            left: rows.values[rows.first + done * rows.row_stride..]
+                .as_ptr()
+                .cast(),
             left_stride: rows.row_stride / E::PER_WORD,
             right: panel.as_ptr().cast(),
             right_stride: width,
@@ -149,13 +158,18 @@ pub(crate) fn multiply_transposed<E: Element>(
         let left_end = left.first + run.left + (run.len - 1) * left.stride + sums.count;
         let right_end = right.first + run.right + (run.len - 1) * right.stride + sums.width;
         assert!(left_end * E::PER_WORD <= left.values.len(), "left operand");
-        assert!(right_end * E::PER_WORD <= right.values.len(), "right operand");
+        assert!(
+            right_end * E::PER_WORD <= right.values.len(),
+            "right operand"
+        );
     }
     assert!(last * sums.stride + sums.width <= sums.values.len(), "sums");
     let mut done = 0;
     for count in even_parts(sums.count, most_rows(isa)) {
         let block = Block::<E> {
-            left: left.values[(left.first + done) * E::PER_WORD..].as_ptr().cast(),
+            left: left.values[(left.first + done) * E::PER_WORD..]
+                .as_ptr()
+                .cast(),
             left_stride: left.stride,
             right: right.values[right.first * E::PER_WORD..].as_ptr().cast(),
             right_stride: right.stride,
@@ -207,7 +221,10 @@ unsafe fn run_block<E: Element, const TRANSPOSED: bool>(
     operands: &Block<'_, E>,
 ) {
     let wide = width == widest_panel(isa);
-    assert!(wide || width == widest_panel(isa) / VECTORS, "panel width {width}");
+    assert!(
+        wide || width == widest_panel(isa) / VECTORS,
+        "panel width {width}"
+    );
     macro_rules! by_rows {
         ($version:ident ; $($count:literal)*) => {
             match (rows, wide) {

@@ -12,17 +12,38 @@ fn contiguous<E: Element>(isa: Isa, count: usize, width: usize, fresh: bool) {
     let p = E::PER_WORD;
     let row_stride = 6 * p;
     let left = elements::<E>(1, 3 + count * row_stride + 40);
-    let runs = [Run { start: p, len: 3 * p }, Run { start: 12 * p, len: 5 * p }];
+    let runs = [
+        Run {
+            start: p,
+            len: 3 * p,
+        },
+        Run {
+            start: 12 * p,
+            len: 5 * p,
+        },
+    ];
     let panel = elements::<E>(2, 8 * width * p);
     let before = values(3, count * width);
     let mut sums = before.clone();
-    let rows = Rows { values: &left, first: 3, row_stride, count };
+    let rows = Rows {
+        values: &left,
+        first: 3,
+        row_stride,
+        count,
+    };
     multiply(isa, rows, &runs, &panel, fresh, &mut sums);
-    let depth: Vec<usize> = runs.iter().flat_map(|run| run.start..run.start + run.len).collect();
+    let depth: Vec<usize> = runs
+        .iter()
+        .flat_map(|run| run.start..run.start + run.len)
+        .collect();
     let mut truth = Vec::new();
     for row in 0..count {
         for column in 0..width {
-            let mut sum = if fresh { 0.0 } else { f64::from(before[row * width + column]) };
+            let mut sum = if fresh {
+                0.0
+            } else {
+                f64::from(before[row * width + column])
+            };
             for (index, place) in depth.iter().enumerate() {
                 let right = panel[(index / p * width + column) * p + index % p];
                 let left = left[3 + row * row_stride + place];
@@ -38,18 +59,40 @@ fn transposed<E: Element>(isa: Isa, count: usize, width: usize) {
     let p = E::PER_WORD;
     let (left, right) = (elements::<E>(4, 400 * p), elements::<E>(5, 2000 * p));
     let runs = [
-        TransposedRun { left: 2, right: 0, len: 4 },
-        TransposedRun { left: 100, right: 500, len: 3 },
+        TransposedRun {
+            left: 2,
+            right: 0,
+            len: 4,
+        },
+        TransposedRun {
+            left: 100,
+            right: 500,
+            len: 3,
+        },
     ];
     let (stride, right_stride, sums_stride) = (31, width + 5, width + 3);
     let before = values(6, count * sums_stride);
     let mut sums = before.clone();
     multiply_transposed(
         isa,
-        Strided { values: &left, first: 7, stride },
-        Strided { values: &right, first: 1, stride: right_stride },
+        Strided {
+            values: &left,
+            first: 7,
+            stride,
+        },
+        Strided {
+            values: &right,
+            first: 1,
+            stride: right_stride,
+        },
         &runs,
-        Sums { values: &mut sums, stride: sums_stride, count, width, fresh: false },
+        Sums {
+            values: &mut sums,
+            stride: sums_stride,
+            count,
+            width,
+            fresh: false,
+        },
     );
     let mut truth: Vec<f64> = before.iter().map(|&value| f64::from(value)).collect();
     for row in 0..count {
@@ -66,7 +109,12 @@ fn transposed<E: Element>(isa: Isa, count: usize, width: usize) {
             }
         }
     }
-    assert_close(&sums, &truth, 1e-5, &format!("transposed {isa:?} {count}x{width}"));
+    assert_close(
+        &sums,
+        &truth,
+        1e-5,
+        &format!("transposed {isa:?} {count}x{width}"),
+    );
 }
 
 #[test]
@@ -97,8 +145,20 @@ fn parts_are_even_and_complete() {
 #[test]
 #[should_panic(expected = "rows")]
 fn reading_past_the_rows_is_refused() {
-    let rows = Rows { values: &[0.0f32; 10], first: 0, row_stride: 4, count: 3 };
+    let rows = Rows {
+        values: &[0.0f32; 10],
+        first: 0,
+        row_stride: 4,
+        count: 3,
+    };
     let width = widest_panel(Isa::Portable);
     let mut sums = vec![0.0; 3 * width];
-    multiply(Isa::Portable, rows, &[Run { start: 0, len: 4 }], &[0.0; 64], true, &mut sums);
+    multiply(
+        Isa::Portable,
+        rows,
+        &[Run { start: 0, len: 4 }],
+        &[0.0; 64],
+        true,
+        &mut sums,
+    );
 }

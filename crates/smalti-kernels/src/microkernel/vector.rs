@@ -127,9 +127,8 @@ impl Vector for Avx2 {
     unsafe fn add_pair_products(self, left: Self, right: Self) -> Self {
         // SAFETY: the caller vouches for the instruction set.
         unsafe {
-            let low = |words| {
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(words)))
-            };
+            let low =
+                |words| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(words)));
             let mask = _mm256_castsi256_ps(_mm256_set1_epi32(-0x1_0000));
             let high = |words| _mm256_and_ps(words, mask);
             let sum = _mm256_fmadd_ps(low(left.0), low(right.0), self.0);
@@ -186,13 +185,11 @@ impl<const NATIVE: bool> Vector for Avx512<NATIVE> {
                 let pairs = |words: __m512| std::mem::transmute::<__m512, __m512bh>(words);
                 return Avx512(_mm512_dpbf16_ps(self.0, pairs(left.0), pairs(right.0)));
             }
-            let low = |words| {
-                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(words)))
-            };
+            let low =
+                |words| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(words)));
             let mask = _mm512_set1_epi32(-0x1_0000);
-            let high = |words| {
-                _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(words), mask))
-            };
+            let high =
+                |words| _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(words), mask));
             let sum = _mm512_fmadd_ps(low(left.0), low(right.0), self.0);
             Avx512(_mm512_fmadd_ps(high(left.0), high(right.0), sum))
         }

@@ -1,6 +1,6 @@
 //! Pointwise activations.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{Activation, cpu::LinearOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
@@ -21,12 +21,17 @@ pub(super) fn composed_gelu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     activation::gelu(input)
 }
 
-/// ReLU, of the perceptual networks.
+/// ReLU, of the hinge loss.
 pub fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     activation::relu(input)
 }
 
-/// Leaky ReLU with slope 0.2 below zero, of the discriminator.
-pub fn leaky_relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
-    activation::leaky_relu(input, 0.2)
+/// The activation of a convolution or normalisation, composed.
+pub(super) fn activate<const D: usize>(input: Tensor<D>, activation: Activation) -> Tensor<D> {
+    match activation {
+        Activation::None => input,
+        Activation::Silu => silu(input),
+        Activation::Relu => relu(input),
+        Activation::LeakyRelu => activation::leaky_relu(input, 0.2),
+    }
 }

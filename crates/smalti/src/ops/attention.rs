@@ -1,6 +1,6 @@
 //! Scaled dot-product attention: causal over codes in the transformer, full over positions in the VQGAN.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{cpu::AttentionOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
 use burn::tensor::{Int, Tensor, activation::softmax};

@@ -1,6 +1,8 @@
 //! Two-dimensional convolution, channels last, with padding given per side.
 
-use super::{extension::CpuOps, on_cpu};
+use super::activation::activate;
+use super::cpu::{ConvolutionOps, ConvolutionSpec};
+use super::{Activation, GroupNormalization, group_norm, on_cpu, upsample_nearest};
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module, ops::ConvOptions};
 
@@ -52,26 +54,124 @@ impl Convolution {
     }
 }
 
-/// Convolves `input` `[b, h, w, in]` with `weight` `[out, in, kernel, kernel]` (checkpoint layout) to `[b, h', w', out]`.
+/// The parameters of a convolution: `weight` `[out, in, kernel, kernel]` (checkpoint layout), `bias` `[out]`.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    pub weight: Tensor<4>,
+    pub bias: Option<Tensor<1>>,
+}
+
+/// A group normalisation with its parameters, each `[in]`.
+#[derive(Debug, Clone)]
+pub struct Normalized {
+    pub gamma: Tensor<1>,
+    pub beta: Tensor<1>,
+    pub normalization: GroupNormalization,
+}
+
+/// Convolves `input` `[b, h, w, in]` to `[b, h', w', out]`, adds `residual` if there is one, and applies `activation`.
 pub fn conv2d(
     input: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
+    filter: Filter,
+    residual: Option<Tensor<4>>,
+    convolution: Convolution,
+    activation: Activation,
+) -> Tensor<4> {
+    if !on_cpu(&input) {
+        return composed(input, filter, residual, convolution, activation);
+    }
+    let spec = ConvolutionSpec {
+        activation,
+        ..plain(convolution)
+    };
+    run(input, filter, None, residual, spec)
+}
+
+/// Normalises `input` `[b, h, w, in]`, convolves it to `[b, h', w', out]` and adds `residual` if there is one. The
+/// normalised input is never stored.
+pub fn normalized_conv2d(
+    input: Tensor<4>,
+    normalized: Normalized,
+    filter: Filter,
+    residual: Option<Tensor<4>>,
     convolution: Convolution,
 ) -> Tensor<4> {
     if !on_cpu(&input) {
-        return composed(input, weight, bias, convolution);
+        return composed_normalized(input, normalized, filter, residual, convolution);
     }
-    let bias = bias.unwrap_or_else(|| {
-        let device = input.device().inner();
-        Tensor::from_inner(Tensor::zeros([weight.dims()[0]], &device))
-    });
-    Tensor::from_dispatch(Dispatch::smalti_conv2d(
-        input.into_dispatch(),
-        weight.into_dispatch(),
-        bias.into_dispatch(),
+    run(
+        input,
+        filter,
+        Some(normalized),
+        residual,
+        plain(convolution),
+    )
+}
+
+/// Doubles height and width by repeating every pixel, then convolves with a 3×3 kernel, padding 1: `[b, h, w, in]` to
+/// `[b, 2h, 2w, out]`. The doubled picture is never made.
+pub fn upsampled_conv2d(input: Tensor<4>, filter: Filter) -> Tensor<4> {
+    if !on_cpu(&input) {
+        return composed_upsampled(input, filter);
+    }
+    let spec = ConvolutionSpec {
+        doubled: true,
+        ..plain(Convolution::padded(1))
+    };
+    run(input, filter, None, None, spec)
+}
+
+fn plain(convolution: Convolution) -> ConvolutionSpec {
+    ConvolutionSpec {
         convolution,
+        doubled: false,
+        normalization: None,
+        residual: false,
+        activation: Activation::None,
+    }
+}
+
+fn run(
+    input: Tensor<4>,
+    filter: Filter,
+    normalized: Option<Normalized>,
+    residual: Option<Tensor<4>>,
+    spec: ConvolutionSpec,
+) -> Tensor<4> {
+    let bias = filter.bias.unwrap_or_else(|| {
+        let device = input.device().inner();
+        Tensor::from_inner(Tensor::zeros([filter.weight.dims()[0]], &device))
+    });
+    let spec = ConvolutionSpec {
+        normalization: normalized
+            .as_ref()
+            .map(|normalized| normalized.normalization),
+        residual: residual.is_some(),
+        ..spec
+    };
+    let (gamma, beta) = match normalized {
+        Some(normalized) => (normalized.gamma, normalized.beta),
+        None => (placeholder(&input), placeholder(&input)),
+    };
+    let residual = match residual {
+        Some(residual) => residual.into_dispatch(),
+        None => placeholder(&input).into_dispatch(),
+    };
+    Tensor::from_dispatch(Dispatch::smalti_convolution(
+        input.into_dispatch(),
+        filter.weight.into_dispatch(),
+        bias.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        residual,
+        spec,
     ))
+}
+
+/// A tensor for a place that an operation has no use for.
+pub(super) fn placeholder<const D: usize>(beside: &Tensor<D>) -> Tensor<1> {
+    let device = beside.device().inner();
+    Tensor::from_inner(Tensor::zeros([0], &device))
 }
 
 /// The gradient of a convolution's weight, given the gradient of its output; what the adaptive weight λ of the
@@ -85,7 +185,7 @@ pub fn conv2d_weight_gradient(
     if !on_cpu(&input) {
         return composed_weight_gradient(input, weight, gradient, convolution);
     }
-    Tensor::from_dispatch(Dispatch::smalti_conv2d_weight_gradient(
+    Tensor::from_dispatch(Dispatch::smalti_convolution_weight_gradient(
         input.into_dispatch(),
         weight.into_dispatch(),
         gradient.into_dispatch(),
@@ -121,14 +221,49 @@ fn pad(input: Tensor<4>, padding: Padding) -> Tensor<4> {
 
 pub(super) fn composed(
     input: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Option<Tensor<1>>,
+    filter: Filter,
+    residual: Option<Tensor<4>>,
     convolution: Convolution,
+    activation: Activation,
 ) -> Tensor<4> {
     let stride = [convolution.stride; 2];
     let options = ConvOptions::new(stride, [0, 0], [1, 1], 1);
+    let weight = filter.weight.cast(input.dtype());
+    let bias = filter.bias.map(|bias| bias.cast(input.dtype()));
     let input = pad(input, convolution.padding).permute([0, 3, 1, 2]);
-    module::conv2d(input, weight, bias, options).permute([0, 2, 3, 1])
+    let output = module::conv2d(input, weight, bias, options).permute([0, 2, 3, 1]);
+    let output = match residual {
+        Some(residual) => output + residual,
+        None => output,
+    };
+    activate(output, activation)
+}
+
+pub(super) fn composed_normalized(
+    input: Tensor<4>,
+    normalized: Normalized,
+    filter: Filter,
+    residual: Option<Tensor<4>>,
+    convolution: Convolution,
+) -> Tensor<4> {
+    let Normalized {
+        gamma,
+        beta,
+        normalization,
+    } = normalized;
+    let input = group_norm::composed(input, gamma, beta, normalization);
+    composed(input, filter, residual, convolution, Activation::None)
+}
+
+pub(super) fn composed_upsampled(input: Tensor<4>, filter: Filter) -> Tensor<4> {
+    let doubled = upsample_nearest(input);
+    composed(
+        doubled,
+        filter,
+        None,
+        Convolution::padded(1),
+        Activation::None,
+    )
 }
 
 fn composed_weight_gradient(

@@ -1,6 +1,6 @@
 //! Cross-entropy of logits against codes.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{cpu::LossOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 

@@ -1,6 +1,7 @@
-//! Group normalisation, alone or followed by SiLU, channels last.
+//! Group normalisation, alone or followed by an activation, channels last.
 
-use super::{extension::CpuOps, on_cpu, silu};
+use super::cpu::NormalizationOps;
+use super::{Activation, activation::activate, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
@@ -9,8 +10,8 @@ use burn::tensor::Tensor;
 pub struct GroupNormalization {
     pub groups: usize,
     pub epsilon: f32,
-    /// Whether SiLU follows.
-    pub silu: bool,
+    /// What follows.
+    pub activation: Activation,
 }
 
 /// Normalises each group of channels of each picture `[b, h, w, c]` to mean 0 and variance 1, then scales and shifts
@@ -53,9 +54,5 @@ pub(super) fn composed(
         .reshape([batch, height, width, channels])
         * gamma.reshape([1, 1, 1, channels])
         + beta.reshape([1, 1, 1, channels]);
-    if normalization.silu {
-        silu(output)
-    } else {
-        output
-    }
+    activate(output, normalization.activation)
 }

@@ -1,6 +1,6 @@
 //! Layer normalisation over the last axis.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{cpu::NormalizationOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 

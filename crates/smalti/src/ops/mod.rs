@@ -7,28 +7,35 @@
 mod activation;
 mod attention;
 mod conv2d;
+mod cpu;
 mod cross_entropy;
-mod extension;
+mod features;
 mod group_norm;
-mod kernels;
 mod layer_norm;
 mod linear;
 mod nearest_code;
 mod optimize;
+mod precision;
 mod resample;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{gelu, leaky_relu, relu, silu};
+pub use activation::{gelu, relu, silu};
 pub use attention::{Attention, attention, attention_with_dropout};
-pub use conv2d::{Convolution, Padding, conv2d, conv2d_weight_gradient};
+pub use conv2d::{
+    Convolution, Filter, Normalized, Padding, conv2d, conv2d_weight_gradient, normalized_conv2d,
+    upsampled_conv2d,
+};
 pub use cross_entropy::cross_entropy;
+pub use features::{feature_distance, max_pool};
 pub use group_norm::{GroupNormalization, group_norm};
 pub use layer_norm::layer_norm;
 pub use linear::{embedding, linear};
 pub use nearest_code::nearest_code;
 pub use optimize::{AdamStep, adam_step};
-pub use resample::{max_pool, upsample_nearest};
+pub use precision::Precision;
+pub use resample::upsample_nearest;
+pub use smalti_kernels::activation::Activation;
 
 use crate::error::{Error, Result};
 use burn::backend::DispatchDevice;
@@ -41,8 +48,9 @@ pub fn check_instruction_set() -> Result<()> {
         .map_err(Error::Input)
 }
 
-/// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32.
+/// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32 or bf16.
 fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
-    matches!(device.as_dispatch(), DispatchDevice::Flex(_)) && tensor.dtype() == DType::F32
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+        && matches!(tensor.dtype(), DType::F32 | DType::BF16)
 }

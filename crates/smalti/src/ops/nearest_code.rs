@@ -1,6 +1,6 @@
 //! The search of the nearest codebook entry.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{cpu::LossOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 

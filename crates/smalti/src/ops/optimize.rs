@@ -1,6 +1,6 @@
 //! One step of Adam or AdamW on one parameter.
 
-use super::{extension::CpuOps, on_cpu};
+use super::{cpu::OptimizeOps, on_cpu};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 

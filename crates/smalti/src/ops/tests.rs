@@ -86,8 +86,8 @@ fn convolutions() {
     for (input, weight, convolution) in cases {
         compare(
             (random(input, 1), random(weight, 2), random([weight[0]], 3)),
-            |x, w, b| conv2d(x, w, Some(b), convolution),
-            |x, w, b| conv2d::composed(x, w, Some(b), convolution),
+            |x, w, b| conv2d(x, filter(w, b), None, convolution, Activation::None),
+            |x, w, b| conv2d::composed(x, filter(w, b), None, convolution, Activation::None),
         );
     }
 }
@@ -98,7 +98,11 @@ fn the_weight_gradient_alone_is_that_of_the_backward_pass() {
     let (input, weight) = (random([2, 6, 5, 4], 1), random([3, 4, 3, 3], 2));
     let gradient = random([2, 6, 5, 3], 3);
     let leaf = weight.clone().require_grad();
-    let output = conv2d(input.clone(), leaf.clone(), None, convolution);
+    let unbiased = Filter {
+        weight: leaf.clone(),
+        bias: None,
+    };
+    let output = conv2d(input.clone(), unbiased, None, convolution, Activation::None);
     let truth = leaf
         .grad(&(output * gradient.clone()).sum().backward())
         .unwrap();
@@ -107,14 +111,200 @@ fn the_weight_gradient_alone_is_that_of_the_backward_pass() {
     assert_near("weight gradient", ours, truth);
 }
 
+fn filter(weight: Tensor<4>, bias: Tensor<1>) -> Filter {
+    Filter {
+        weight,
+        bias: Some(bias),
+    }
+}
+
+#[test]
+fn activated_convolutions_with_a_residual() {
+    let convolution = Convolution::padded(1);
+    for activation in [Activation::None, Activation::Relu, Activation::LeakyRelu] {
+        compare(
+            (
+                random([2, 5, 4, 3], 1),
+                random([6, 3, 3, 3], 2),
+                random([2, 5, 4, 6], 3),
+            ),
+            |x, weight, skip| {
+                let filter = Filter { weight, bias: None };
+                conv2d(x, filter, Some(skip), convolution, activation)
+            },
+            |x, weight, skip| {
+                let filter = Filter { weight, bias: None };
+                conv2d::composed(x, filter, Some(skip), convolution, activation)
+            },
+        );
+    }
+}
+
+#[test]
+fn normalised_convolutions() {
+    let normalization = GroupNormalization {
+        groups: 4,
+        epsilon: 1e-6,
+        activation: Activation::Silu,
+    };
+    let normalized = |gamma, beta| Normalized {
+        gamma,
+        beta,
+        normalization,
+    };
+    let convolution = Convolution::padded(1);
+    let residual = random([2, 5, 6, 3], 7);
+    compare(
+        (
+            random([2, 5, 6, 8], 1),
+            random([3, 8, 3, 3], 2),
+            random([3], 3),
+        ),
+        |x, w, b| {
+            let norm = normalized(random([8], 4), random([8], 5));
+            normalized_conv2d(x, norm, filter(w, b), Some(residual.clone()), convolution)
+        },
+        |x, w, b| {
+            let norm = normalized(random([8], 4), random([8], 5));
+            conv2d::composed_normalized(x, norm, filter(w, b), Some(residual.clone()), convolution)
+        },
+    );
+    compare(
+        (random([2, 5, 6, 8], 1), random([8], 4), random([8], 5)),
+        |x, gamma, beta| {
+            let filter = filter(random([3, 8, 3, 3], 2), random([3], 3));
+            normalized_conv2d(x, normalized(gamma, beta), filter, None, convolution)
+        },
+        |x, gamma, beta| {
+            let filter = filter(random([3, 8, 3, 3], 2), random([3], 3));
+            conv2d::composed_normalized(x, normalized(gamma, beta), filter, None, convolution)
+        },
+    );
+}
+
+#[test]
+fn upsampled_convolutions() {
+    compare(
+        (
+            random([2, 3, 5, 4], 1),
+            random([6, 4, 3, 3], 2),
+            random([6], 3),
+        ),
+        |x, w, b| upsampled_conv2d(x, filter(w, b)),
+        |x, w, b| conv2d::composed_upsampled(x, filter(w, b)),
+    );
+}
+
+#[test]
+fn linear_layers() {
+    compare(
+        (random([2, 5, 7], 1), random([9, 7], 2), random([9], 3)),
+        |x, w, b| linear(x, w, Some(b), Precision::F32),
+        |x, w, b| linear::composed(x, w, Some(b)),
+    );
+}
+
+#[test]
+fn max_pools() {
+    for (size, stride) in [(2, 2), (3, 2)] {
+        let scale = |x: Tensor<4>, a: Tensor<1>, b: Tensor<1>| {
+            x * a.reshape([1, 1, 1, 1]) + b.reshape([1, 1, 1, 1])
+        };
+        compare(
+            (random([2, 7, 6, 5], 1), random([1], 2), random([1], 3)),
+            |x, a, b| scale(max_pool(x, size, stride), a, b),
+            |x, a, b| scale(features::composed_max_pool(x, size, stride), a, b),
+        );
+    }
+}
+
+#[test]
+fn feature_distances() {
+    let weights = random([6], 3);
+    compare(
+        (
+            random([2, 4, 3, 6], 1),
+            random([2, 4, 3, 6], 2),
+            random([1], 4),
+        ),
+        |l, r, a| feature_distance(l, r, weights.clone()) * a,
+        |l, r, a| features::composed_feature_distance(l, r, weights.clone()) * a,
+    );
+}
+
+/// Root of the mean square of the difference, relative to that of the truth.
+fn relative_difference<const D: usize>(ours: Tensor<D>, truth: Tensor<D>) -> f32 {
+    let (ours, truth) = (host_values(Precision::F32.of(ours)), host_values(truth));
+    let differences = ours
+        .iter()
+        .zip(&truth)
+        .map(|(ours, truth)| (ours - truth).powi(2));
+    let squares = truth.iter().map(|truth| truth.powi(2));
+    (differences.sum::<f32>() / squares.sum::<f32>()).sqrt()
+}
+
+#[test]
+fn bf16_stays_near_f32_forward_and_backward() {
+    let normalization = GroupNormalization {
+        groups: 4,
+        epsilon: 1e-6,
+        activation: Activation::Silu,
+    };
+    let run = |precision: Precision| {
+        let input = random([2, 8, 8, 8], 1).require_grad();
+        let weights: Vec<Tensor<4>> = (0..3)
+            .map(|seed| {
+                (random([8, 8, 3, 3], 2 + seed) * 0.15)
+                    .detach()
+                    .require_grad()
+            })
+            .collect();
+        let (gamma, beta) = (random([8], 8).require_grad(), random([8], 9).require_grad());
+        let filter = |index: usize| filter(weights[index].clone(), random([8], 6));
+        let convolution = Convolution::padded(1);
+        let x = precision.of(input.clone());
+        let x = conv2d(x, filter(0), None, convolution, Activation::LeakyRelu);
+        let norm = Normalized {
+            gamma: gamma.clone(),
+            beta: beta.clone(),
+            normalization,
+        };
+        let y = normalized_conv2d(x.clone(), norm, filter(1), Some(x), convolution);
+        let attended = attention(y.clone(), y.clone(), y.clone(), Attention::default());
+        let y = upsampled_conv2d(
+            max_pool(
+                group_norm(attended, gamma.clone(), beta.clone(), normalization),
+                2,
+                2,
+            ),
+            filter(2),
+        );
+        let output = Precision::F32.of(y);
+        let gradients = (output.clone() * random([2, 8, 8, 8], 10)).sum().backward();
+        let mut all = vec![output.reshape([1024])];
+        all.push(input.grad(&gradients).unwrap().reshape([1024]));
+        all.extend(
+            weights
+                .iter()
+                .map(|weight| weight.grad(&gradients).unwrap().reshape([576])),
+        );
+        all.push(gamma.grad(&gradients).unwrap());
+        all
+    };
+    for (ours, truth) in run(Precision::Bf16).into_iter().zip(run(Precision::F32)) {
+        let difference = relative_difference(ours, truth);
+        assert!(difference > 0.0 && difference < 0.05, "{difference}");
+    }
+}
+
 #[test]
 fn group_normalisations() {
     for (shape, groups) in [([2, 5, 3, 64], 32), ([1, 6, 4, 6], 6), ([3, 1, 1, 32], 4)] {
-        for silu in [false, true] {
+        for activation in [Activation::None, Activation::Silu, Activation::LeakyRelu] {
             let normalization = GroupNormalization {
                 groups,
                 epsilon: 1e-5,
-                silu,
+                activation,
             };
             compare(
                 (

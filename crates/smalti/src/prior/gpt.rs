@@ -3,7 +3,7 @@
 use super::config::PriorConfig;
 use crate::initializer::Initializer;
 use crate::layers::{Embedding, LayerNorm, Linear};
-use crate::ops::{self, Attention};
+use crate::ops::{self, Attention, Precision};
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Int, Tensor};
@@ -18,6 +18,8 @@ pub struct Gpt {
     pub ln_f: LayerNorm,
     pub head: Linear,
     drop: Dropout,
+    #[module(skip)]
+    precision: Precision,
 }
 
 /// Pre-norm attention and MLP, each with a residual connection.
@@ -77,16 +79,22 @@ impl Gpt {
             ln_f: LayerNorm::new(init, config.width),
             head: Linear::new(init, [config.width, config.vocabulary_size], false),
             drop: DropoutConfig::new(config.embedding_dropout).init(),
+            precision: Precision::F32,
         }
+    }
+
+    /// The same network with products of linear layers in another format.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Logits `[b, t, vocabulary]` for the token after each of `tokens` `[b, t]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let mut hidden = self.drop.forward(self.embed(tokens, 0));
         for block in &self.blocks {
-            hidden = block.forward(hidden);
+            hidden = block.forward(hidden, self.precision);
         }
-        self.head.forward(self.ln_f.forward(hidden))
+        self.head.forward(self.ln_f.forward(hidden), self.precision)
     }
 
     /// An empty cache for sequences of up to `capacity` tokens.
@@ -112,12 +120,12 @@ impl Gpt {
         let [batch, count] = tokens.dims();
         let mut hidden = self.embed(tokens, cache.length);
         for (block, memory) in self.blocks.iter().zip(&mut cache.blocks) {
-            hidden = block.forward_cached(hidden, memory, cache.length);
+            hidden = block.forward_cached(hidden, memory, cache.length, self.precision);
         }
         cache.length += count;
         let width = hidden.dims()[2];
         let last = hidden.slice([0..batch, count - 1..count, 0..width]);
-        let logits = self.head.forward(self.ln_f.forward(last));
+        let logits = self.head.forward(self.ln_f.forward(last), self.precision);
         let vocabulary = logits.dims()[2];
         logits.reshape([batch, vocabulary])
     }
@@ -156,26 +164,40 @@ impl Block {
         }
     }
 
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let attended = self.attn.forward(self.ln1.forward(input.clone()));
+    fn forward(&self, input: Tensor<3>, precision: Precision) -> Tensor<3> {
+        let attended = self
+            .attn
+            .forward(self.ln1.forward(input.clone()), precision);
         let hidden = input + self.drop.forward(attended);
-        let mixed = self.mlp.forward(self.ln2.forward(hidden.clone()));
+        let mixed = self
+            .mlp
+            .forward(self.ln2.forward(hidden.clone()), precision);
         hidden + self.drop.forward(mixed)
     }
 
-    fn forward_cached(&self, input: Tensor<3>, cache: &mut BlockCache, length: usize) -> Tensor<3> {
+    fn forward_cached(
+        &self,
+        input: Tensor<3>,
+        cache: &mut BlockCache,
+        length: usize,
+        precision: Precision,
+    ) -> Tensor<3> {
+        let normalized = self.ln1.forward(input.clone());
         let attended = self
             .attn
-            .forward_cached(self.ln1.forward(input.clone()), cache, length);
+            .forward_cached(normalized, cache, length, precision);
         let hidden = input + attended;
-        let mixed = self.mlp.forward(self.ln2.forward(hidden.clone()));
+        let mixed = self
+            .mlp
+            .forward(self.ln2.forward(hidden.clone()), precision);
         hidden + mixed
     }
 }
 
 impl Mlp {
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        self.proj.forward(ops::gelu(self.fc.forward(input)))
+    fn forward(&self, input: Tensor<3>, precision: Precision) -> Tensor<3> {
+        let hidden = ops::gelu(self.fc.forward(input, precision));
+        self.proj.forward(hidden, precision)
     }
 }
 
@@ -196,19 +218,25 @@ impl SelfAttention {
         }
     }
 
-    fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let query = self.split(self.query.forward(input.clone()));
-        let key = self.split(self.key.forward(input.clone()));
-        let value = self.split(self.value.forward(input));
+    fn forward(&self, input: Tensor<3>, precision: Precision) -> Tensor<3> {
+        let query = self.split(self.query.forward(input.clone(), precision));
+        let key = self.split(self.key.forward(input.clone(), precision));
+        let value = self.split(self.value.forward(input, precision));
         let attended = ops::attention_with_dropout(query, key, value, self.mask, &self.drop);
-        self.proj.forward(self.join(attended))
+        self.proj.forward(self.join(attended), precision)
     }
 
-    fn forward_cached(&self, input: Tensor<3>, cache: &mut BlockCache, length: usize) -> Tensor<3> {
+    fn forward_cached(
+        &self,
+        input: Tensor<3>,
+        cache: &mut BlockCache,
+        length: usize,
+        precision: Precision,
+    ) -> Tensor<3> {
         let [batch, count, width] = input.dims();
-        let query = self.split(self.query.forward(input.clone()));
-        let key = self.split(self.key.forward(input.clone()));
-        let value = self.split(self.value.forward(input));
+        let query = self.split(self.query.forward(input.clone(), precision));
+        let key = self.split(self.key.forward(input.clone(), precision));
+        let value = self.split(self.value.forward(input, precision));
         let (heads, end) = (self.heads, length + count);
         let depth = width / heads;
         let place = [0..batch, length..end, 0..heads, 0..depth];
@@ -223,7 +251,7 @@ impl SelfAttention {
         let keys = cache.keys.clone().slice(seen.clone());
         let values = cache.values.clone().slice(seen);
         let attended = ops::attention(query, keys, values, self.mask);
-        self.proj.forward(self.join(attended))
+        self.proj.forward(self.join(attended), precision)
     }
 
     fn split(&self, tensor: Tensor<3>) -> Tensor<4> {

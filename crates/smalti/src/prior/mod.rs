@@ -3,6 +3,7 @@
 pub mod codes;
 pub mod condition;
 pub mod config;
+pub mod decoder;
 pub mod gpt;
 mod plan;
 mod prepare;
@@ -12,6 +13,7 @@ pub mod trainer;
 
 pub use codes::CodeSet;
 pub use config::PriorConfig;
+pub use decoder::{Decoder, DecoderState};
 pub use gpt::{Gpt, KvCache};
 pub use recipe::{ConditionKind, PriorRecipe, PriorTraining};
 pub use train::{PriorJob, train};

@@ -3,6 +3,7 @@
 use super::config::PriorConfig;
 use crate::data::Transform;
 use crate::error::Result;
+use crate::ops::Precision;
 use crate::training::settings::check_range;
 use crate::training::{AdamConfig, Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,8 @@ pub struct PriorTraining {
     pub weight_decay: f32,
     /// Probability with which an input code is kept; the others are replaced by random codes (the authors' `pkeep`).
     pub pkeep: f64,
+    /// What the products of linear layers are made of, `f32` or `bf16`.
+    pub precision: Precision,
     pub seed: u64,
     pub log_every: u64,
     pub validate_every: u64,
@@ -105,6 +108,7 @@ impl Default for PriorTraining {
             final_learning_rate: 0.1,
             weight_decay: 0.01,
             pkeep: 1.0,
+            precision: Precision::F32,
             seed: 0,
             log_every: 10,
             validate_every: 250,

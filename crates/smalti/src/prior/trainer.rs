@@ -29,7 +29,7 @@ impl PriorTrainer {
     pub fn new(config: &PriorConfig, training: &PriorTraining, device: &Device) -> Self {
         let mut init = Initializer::seeded(device, training.seed);
         Self {
-            gpt: Gpt::new(&mut init, config),
+            gpt: Gpt::new(&mut init, config).with_precision(training.precision),
             config: config.clone(),
             adam: Adam::new(training.adam()),
             training: training.clone(),
@@ -83,7 +83,7 @@ impl PriorTrainer {
 
     /// Takes up a state written by [`PriorTrainer::state`] and the weights that belong to it.
     pub fn load(&mut self, gpt: Gpt, state: &TensorMap) -> Result<()> {
-        self.gpt = gpt;
+        self.gpt = gpt.with_precision(self.training.precision);
         let device = self.device.clone();
         self.adam.load(&self.gpt, state, "adam.", &device)
     }

@@ -1,17 +1,19 @@
 //! From a prior to pictures: logits are filtered and drawn from, one code after another, and the codes decoded.
 
 mod filter;
+mod next_code;
 
 pub use filter::Filter;
+pub use smalti_kernels::decoding::WeightFormat;
 
 use crate::checkpoint::host_values;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::prior::codes::token_tensor;
-use crate::prior::{Gpt, PriorConfig};
-use burn::tensor::{Device, Shape, Tensor, TensorData};
+use crate::prior::{Decoder, Gpt, PriorConfig};
+use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
+use next_code::NextCode;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -23,6 +25,8 @@ pub struct SampleOptions {
     pub batch: usize,
     /// Every picture has its own random stream, found from this and its number.
     pub seed: u64,
+    /// How the transformer's weights are kept while drawing on the CPU. Compact ones are read faster and round.
+    pub weights: WeightFormat,
 }
 
 impl Default for SampleOptions {
@@ -31,6 +35,7 @@ impl Default for SampleOptions {
             filter: Filter::default(),
             batch: 8,
             seed: 0,
+            weights: WeightFormat::F32,
         }
     }
 }
@@ -68,12 +73,19 @@ pub fn sample_codes(
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<i64>>> {
     options.check()?;
-    let device = gpt.pos_emb.val().device();
+    let packed = Decoder::supports(&gpt.pos_emb.val().device());
+    let decoder = packed.then(|| Decoder::new(gpt, config, options.weights));
+    // The last code is drawn but never read.
+    let capacity = config.condition.length() + config.codes() - 1;
     let mut sampled = Vec::with_capacity(requests.len());
     let mut drawn = 0;
     for (index, chunk) in requests.chunks(options.batch).enumerate() {
         let first = index * options.batch;
-        let mut sampler = Sampler::new(gpt, config, chunk, options, first, &device)?;
+        let transformer = match &decoder {
+            Some(decoder) => NextCode::packed(decoder, chunk.len(), capacity),
+            None => NextCode::network(gpt, chunk.len(), capacity),
+        };
+        let mut sampler = Sampler::new(transformer, config, chunk, options, first)?;
         // Codes and conditions share a vocabulary that may be larger than the codebook.
         sampler.choices = codebook_size.min(config.vocabulary_size);
         while sampler.step() {
@@ -87,7 +99,7 @@ pub fn sample_codes(
 
 /// A batch of pictures being drawn.
 struct Sampler<'a> {
-    gpt: &'a Gpt,
+    transformer: NextCode<'a>,
     filter: Filter,
     /// Codes per picture.
     length: usize,
@@ -96,19 +108,16 @@ struct Sampler<'a> {
     known: Vec<Vec<i64>>,
     /// What the transformer has not read yet.
     pending: Vec<Vec<i64>>,
-    cache: crate::prior::KvCache,
     random: Vec<ChaCha8Rng>,
-    device: Device,
 }
 
 impl<'a> Sampler<'a> {
     fn new(
-        gpt: &'a Gpt,
+        transformer: NextCode<'a>,
         config: &PriorConfig,
         requests: &[Request],
         options: SampleOptions,
         first: usize,
-        device: &Device,
     ) -> Result<Self> {
         let length = config.codes();
         let mut pending = Vec::new();
@@ -127,7 +136,7 @@ impl<'a> Sampler<'a> {
             random
         };
         Ok(Self {
-            gpt,
+            transformer,
             filter: options.filter,
             length,
             choices: config.vocabulary_size,
@@ -137,10 +146,7 @@ impl<'a> Sampler<'a> {
                 .map(|request| request.known.clone())
                 .collect(),
             pending,
-            // The last code is drawn but never read.
-            cache: gpt.cache(requests.len(), config.condition.length() + length - 1),
             random: (0..requests.len()).map(stream).collect(),
-            device: device.clone(),
         })
     }
 
@@ -150,11 +156,8 @@ impl<'a> Sampler<'a> {
         if position >= self.length {
             return false;
         }
-        let logits = self
-            .gpt
-            .forward_cached(token_tensor(&self.pending, &self.device), &mut self.cache);
-        let vocabulary = logits.dims()[1];
-        let logits = host_values(logits);
+        let logits = self.transformer.logits(&self.pending);
+        let vocabulary = logits.len() / self.codes.len();
         for (index, row) in logits.chunks(vocabulary).enumerate() {
             let code = match self.known[index].get(position) {
                 Some(&code) => code,
@@ -191,3 +194,6 @@ pub fn decode_pictures(
     }
     pictures
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,13 +29,15 @@ impl ResnetBlock {
 
     /// `[b, h, w, in]` to `[b, h, w, out]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = self.conv1.forward(self.norm1.forward_silu(input.clone()));
-        let hidden = self.conv2.forward(self.norm2.forward_silu(hidden));
+        let hidden = self
+            .conv1
+            .forward_normalized(&self.norm1, input.clone(), None);
         let skip = match &self.nin_shortcut {
             Some(shortcut) => shortcut.forward(input),
             None => input,
         };
-        skip + hidden
+        self.conv2
+            .forward_normalized(&self.norm2, hidden, Some(skip))
     }
 }
 
@@ -72,7 +74,7 @@ impl AttnBlock {
             Attention::default(),
         );
         let attended = attended.reshape([batch, height, width, channels]);
-        input + self.proj_out.forward(attended)
+        self.proj_out.forward_residual(attended, input)
     }
 }
 
@@ -114,7 +116,7 @@ impl Upsample {
 
     /// `[b, h, w, c]` to `[b, 2h, 2w, c]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        self.conv.forward(ops::upsample_nearest(input))
+        self.conv.forward_upsampled(input)
     }
 }
 

@@ -48,16 +48,21 @@ impl Decoder {
 
     /// `[b, h, w, z_channels]` to `[b, f·h, f·w, out_channels]`.
     pub fn forward(&self, latent: Tensor<4>) -> Tensor<4> {
-        self.conv_out.forward(self.features(latent))
+        self.conv_out
+            .forward_normalized(&self.norm_out, self.hidden(latent), None)
     }
 
     /// What the last convolution reads, `[b, f·h, f·w, channels]`. The adaptive weight λ needs it.
     pub fn features(&self, latent: Tensor<4>) -> Tensor<4> {
+        self.norm_out.forward_silu(self.hidden(latent))
+    }
+
+    fn hidden(&self, latent: Tensor<4>) -> Tensor<4> {
         let mut hidden = self.mid.forward(self.conv_in.forward(latent));
         for level in self.up.iter().rev() {
             hidden = level.forward(hidden);
         }
-        self.norm_out.forward_silu(hidden)
+        hidden
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::initializer::Initializer;
 use crate::layers::{BatchNorm, Conv2d};
-use crate::ops::{self, Convolution, Padding};
+use crate::ops::{Activation, Convolution, Padding, Precision};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -31,14 +31,14 @@ impl Discriminator {
         Self { convs, norms }
     }
 
-    /// Pictures `[b, h, w, c]` to one logit per patch, `[b, h', w', 1]`; positive means real.
+    /// Pictures `[b, h, w, c]`, f32 or bf16, to one logit per patch, `[b, h', w', 1]`, f32; positive means real.
     pub fn forward(&self, pixels: Tensor<4>) -> Tensor<4> {
         let last = self.convs.len() - 1;
-        let mut hidden = ops::leaky_relu(self.convs[0].forward(pixels));
+        let mut hidden = self.convs[0].forward_activated(pixels, Activation::LeakyRelu);
         for (conv, norm) in self.convs[1..last].iter().zip(&self.norms) {
-            hidden = ops::leaky_relu(norm.forward(conv.forward(hidden)));
+            hidden = norm.forward(conv.forward(hidden), Activation::LeakyRelu);
         }
-        self.convs[last].forward(hidden)
+        Precision::F32.of(self.convs[last].forward(hidden))
     }
 
     /// The smallest picture side that leaves at least one logit.

@@ -48,8 +48,9 @@ impl Encoder {
         for level in &self.down {
             hidden = level.forward(hidden);
         }
-        let hidden = self.norm_out.forward_silu(self.mid.forward(hidden));
-        self.conv_out.forward(hidden)
+        let hidden = self.mid.forward(hidden);
+        self.conv_out
+            .forward_normalized(&self.norm_out, hidden, None)
     }
 }
 

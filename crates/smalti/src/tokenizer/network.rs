@@ -7,6 +7,7 @@ use super::encoder::Encoder;
 use super::quantizer::{Quantized, Quantizer};
 use crate::initializer::Initializer;
 use crate::layers::Conv2d;
+use crate::ops::Precision;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
@@ -18,6 +19,8 @@ pub struct Tokenizer {
     pub quantize: Quantizer,
     pub quant_conv: Conv2d,
     pub post_quant_conv: Conv2d,
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Tokenizer {
@@ -29,12 +32,19 @@ impl Tokenizer {
             quantize: Quantizer::new(init, config),
             quant_conv: Conv2d::pointwise(init, [config.z_channels, config.embed_dim]),
             post_quant_conv: Conv2d::pointwise(init, [config.embed_dim, config.z_channels]),
+            precision: Precision::F32,
         }
+    }
+
+    /// The same network with convolutions in another format; pictures, latents and the search of codes stay f32.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Pictures `[b, h, w, c]` in [-1, 1] to the vectors before quantisation, `[b, h/f, w/f, embed_dim]`.
     pub fn vectors(&self, pixels: Tensor<4>) -> Tensor<4> {
-        self.quant_conv.forward(self.encoder.forward(pixels))
+        let hidden = self.encoder.forward(self.precision.of(pixels));
+        Precision::F32.of(self.quant_conv.forward(hidden))
     }
 
     /// Pictures to quantised latents, codes and the quantiser's loss.
@@ -44,7 +54,12 @@ impl Tokenizer {
 
     /// Quantised latents `[b, h, w, embed_dim]` to pictures `[b, f·h, f·w, c]`, not clamped.
     pub fn decode(&self, latent: Tensor<4>) -> Tensor<4> {
-        self.decoder.forward(self.post_quant_conv.forward(latent))
+        Precision::F32.of(self.decoder.forward(self.decoder_input(latent)))
+    }
+
+    /// What the decoder reads of quantised latents.
+    pub fn decoder_input(&self, latent: Tensor<4>) -> Tensor<4> {
+        self.post_quant_conv.forward(self.precision.of(latent))
     }
 
     /// Codes `[b, h, w]` to pictures.

@@ -4,7 +4,7 @@
 use crate::checkpoint::{HostTensor, TensorMap};
 use crate::error::{Error, Result};
 use crate::layers::Conv2d;
-use crate::ops::{self, Convolution, Padding};
+use crate::ops::{self, Activation, Convolution, Padding, Precision};
 use crate::weights::catalogue::Architecture;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Shape, Tensor, TensorData};
@@ -79,6 +79,7 @@ pub struct Lpips {
     heads: Vec<Tensor<1>>,
     shift: Tensor<4>,
     scale: Tensor<4>,
+    precision: Precision,
 }
 
 impl Lpips {
@@ -125,7 +126,13 @@ impl Lpips {
             heads,
             shift: colour(SHIFT),
             scale: colour(SCALE),
+            precision: Precision::F32,
         })
+    }
+
+    /// The same network with features in another format.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// How many numbers its convolutions hold.
@@ -135,19 +142,10 @@ impl Lpips {
 
     /// The distance of each pair of pictures `[b, h, w, 3 or 1]` in [-1, 1]: `[b]`. Gradients flow to both.
     pub fn distance(&self, left: Tensor<4>, right: Tensor<4>) -> Tensor<1> {
-        let batch = left.dims()[0];
         let (left, right) = (self.features(left), self.features(right));
         let mut total: Option<Tensor<1>> = None;
         for ((left, right), head) in left.into_iter().zip(right).zip(&self.heads) {
-            let channels = head.dims()[0];
-            let [_, height, width, _] = left.dims();
-            let difference = (unit(left) - unit(right)).square();
-            let weighted = difference * head.clone().reshape([1, 1, 1, channels]);
-            let layer = weighted
-                .reshape([batch, height * width * channels])
-                .sum_dim(1)
-                / (height * width) as f32;
-            let layer = layer.reshape([batch]);
+            let layer = ops::feature_distance(left, right, head.clone());
             total = Some(match total {
                 Some(total) => total + layer,
                 None => layer,
@@ -158,26 +156,20 @@ impl Lpips {
 
     fn features(&self, pixels: Tensor<4>) -> Vec<Tensor<4>> {
         // One channel (depth) is broadcast to three here, as in the authors' scaling layer.
-        let mut hidden = (pixels - self.shift.clone()) / self.scale.clone();
+        let hidden = (pixels - self.shift.clone()) / self.scale.clone();
+        let mut hidden = self.precision.of(hidden);
         let mut compared = Vec::new();
         for (stage, conv) in stages(self.architecture).iter().zip(&self.convs) {
             if let Some((size, stride)) = stage.pool {
                 hidden = ops::max_pool(hidden, size, stride);
             }
-            hidden = ops::relu(conv.forward(hidden));
+            hidden = conv.forward_activated(hidden, Activation::Relu);
             if stage.compared {
                 compared.push(hidden.clone());
             }
         }
         compared
     }
-}
-
-/// Vectors along the channels divided by their length. The epsilon stands inside the root, where the authors have it
-/// outside, so that the gradient of a zero vector is finite.
-fn unit(features: Tensor<4>) -> Tensor<4> {
-    let length = (features.clone().square().sum_dim(3) + 1e-20).sqrt();
-    features / length
 }
 
 fn tensor<'a>(weights: &'a TensorMap, key: &str) -> Result<&'a HostTensor> {

@@ -4,6 +4,7 @@ use super::config::TokenizerConfig;
 use super::loss::AdversarialLoss;
 use crate::data::{Crop, Filter, Resize, Transform};
 use crate::error::{Error, Result};
+use crate::ops::Precision;
 use crate::training::settings::check_range;
 use crate::training::{Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,8 @@ pub struct TokenizerTraining {
     pub discriminator_channels: usize,
     /// Run the network a second time for the discriminator's step, after the autoencoder has moved, as the authors do.
     pub two_passes: bool,
+    /// What products and activations are kept in, `f32` or `bf16`.
+    pub precision: Precision,
     pub seed: u64,
     /// Steps between lines of the log, measurements of the validation split, and checkpoints.
     pub log_every: u64,
@@ -93,6 +96,7 @@ impl Default for TokenizerTraining {
             discriminator_layers: 3,
             discriminator_channels: 64,
             two_passes: false,
+            precision: Precision::F32,
             seed: 0,
             log_every: 10,
             validate_every: 250,

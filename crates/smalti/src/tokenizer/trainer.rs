@@ -16,7 +16,7 @@ use super::recipe::{TokenizerRecipe, TokenizerTraining};
 use crate::checkpoint::{TensorMap, load_parameters, parameters};
 use crate::error::Result;
 use crate::initializer::Initializer;
-use crate::ops;
+use crate::ops::{self, Precision};
 use crate::training::{Adam, AdamConfig, Metrics};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -60,14 +60,15 @@ impl TokenizerTrainer {
         let training = recipe.training.clone();
         let mut init = Initializer::seeded(device, training.seed);
         Self {
-            tokenizer: Tokenizer::new(&mut init, &recipe.network),
+            tokenizer: Tokenizer::new(&mut init, &recipe.network)
+                .with_precision(training.precision),
             discriminator: Discriminator::new(
                 &mut init,
                 recipe.network.out_channels,
                 training.discriminator_channels,
                 training.discriminator_layers,
             ),
-            lpips,
+            lpips: lpips.map(|lpips| lpips.with_precision(training.precision)),
             training,
             tokenizer_adam: Adam::new(AdamConfig::tokenizer()),
             discriminator_adam: Adam::new(AdamConfig::tokenizer()),
@@ -118,10 +119,11 @@ impl TokenizerTrainer {
 
     fn forward(&self, pixels: Tensor<4>) -> Forward {
         let quantized = self.tokenizer.encode(pixels);
-        let latent = self.tokenizer.post_quant_conv.forward(quantized.latent);
+        let latent = self.tokenizer.decoder_input(quantized.latent);
         let features = self.tokenizer.decoder.features(latent);
+        let reconstruction = self.tokenizer.decoder.conv_out.forward(features.clone());
         Forward {
-            reconstruction: self.tokenizer.decoder.conv_out.forward(features.clone()),
+            reconstruction: Precision::F32.of(reconstruction),
             features,
             codebook_loss: quantized.loss,
             codes: quantized.codes,
@@ -187,7 +189,7 @@ impl TokenizerTrainer {
     fn generator_gradient(&self, reconstruction: &Tensor<4>) -> (f32, Tensor<4>) {
         let leaf = reconstruction.clone().detach().require_grad();
         let frozen = self.discriminator.clone().no_grad();
-        let loss = generator_loss(frozen.forward(leaf.clone()));
+        let loss = generator_loss(frozen.forward(self.training.precision.of(leaf.clone())));
         (scalar(&loss), gradient_of(&leaf, &loss))
     }
 
@@ -197,7 +199,7 @@ impl TokenizerTrainer {
             ops::conv2d_weight_gradient(
                 forward.features.clone().without_autodiff(),
                 last.weight.val().without_autodiff(),
-                gradient,
+                self.training.precision.of(gradient),
                 last.convolution,
             )
         };
@@ -213,8 +215,8 @@ impl TokenizerTrainer {
     ) -> GradientsParams {
         let loss = discriminator_loss(
             &self.discriminator,
-            real,
-            fake,
+            self.training.precision.of(real),
+            self.training.precision.of(fake),
             self.training.adversarial_loss,
         );
         metrics.push("disc_loss", f64::from(scalar(&loss.total)));
@@ -233,7 +235,7 @@ impl TokenizerTrainer {
 
     /// Takes up a state written by [`TokenizerTrainer::state`] and the weights that belong to it.
     pub fn load(&mut self, tokenizer: Tokenizer, state: &TensorMap, device: &Device) -> Result<()> {
-        self.tokenizer = tokenizer;
+        self.tokenizer = tokenizer.with_precision(self.training.precision);
         let discriminator = self.discriminator.clone();
         self.discriminator =
             load_parameters(discriminator, state, "discriminator.", str::to_string)?;

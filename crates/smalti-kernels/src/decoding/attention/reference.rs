@@ -11,7 +11,7 @@ fn offset(shape: &CacheShape, tokens: usize, part: usize, place: [usize; 3]) -> 
 }
 
 /// What the tokens from the rule's position on attend to, `[batch, tokens, heads, head_dim]`, from
-/// the projections of all tokens of a sequence.
+/// the projections of all tokens, those before it included.
 pub fn attend(shape: &CacheShape, rule: CausalRule, projections: &[f32]) -> Vec<f64> {
     let dim = shape.head_dim;
     let total = projections.len() / (3 * shape.batch * shape.heads * dim);
