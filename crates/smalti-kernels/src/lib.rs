@@ -32,9 +32,11 @@ pub mod matmul;
 pub mod max_pool;
 mod microkernel;
 pub mod nearest_code;
+mod prefetch;
 mod reduce;
 mod scratch;
 mod split;
+mod transpose;
 #[cfg(test)]
 mod testing;
 

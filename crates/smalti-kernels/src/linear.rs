@@ -6,7 +6,7 @@
 
 use crate::activation::Activation;
 use crate::conv2d::panels::{PanelLayout, WeightAxis};
-use crate::conv2d::phases::{Finish, finish_row};
+use crate::conv2d::phases::{Finish, finish_row, panel_bias};
 use crate::dispatch::{self, vectorised};
 use crate::element::{Element, convert_block, padded};
 use crate::microkernel::{
@@ -181,9 +181,15 @@ fn product<E: Element>(
                         };
                         multiply_in_chunks(left, row_len, packed, layout.width, sums);
                         let used = layout.width.min(columns - first);
-                        let bias = bias.map(|bias| &bias[first..first + used]);
-                        target.store(sums, layout.width, [rows.start, first], used, bias);
-                    });
+                        let finish = Finish::<f32> {
+                        panel: layout.width,
+                        step: 0,
+                        bias: panel_bias(bias, first..first + used),
+                        residual: None,
+                        activation: Activation::None,
+                    };
+                    target.store(sums, [rows.start, first], used, &finish);
+                });
                 });
             });
     });
@@ -218,31 +224,17 @@ struct Columns {
 unsafe impl Sync for Columns {}
 
 impl Columns {
-    /// Writes the first `used` of `width` sums of every row, plus bias.
-    fn store(
-        &self,
-        sums: &[f32],
-        width: usize,
-        [row, column]: [usize; 2],
-        used: usize,
-        bias: Option<&[f32]>,
-    ) {
+    /// Writes the first `used` sums of every row.
+    fn store(&self, sums: &[f32], [row, column]: [usize; 2], used: usize, finish: &Finish<'_, f32>) {
         let isa = dispatch::isa();
-        for (index, sums) in sums.chunks_exact(width).enumerate() {
+        for (index, sums) in sums.chunks_exact(finish.panel).enumerate() {
             assert!(row + index < self.rows && column + used <= self.columns);
             // SAFETY: inside the matrix by the assertion, and no other job writes this block.
             let target = unsafe {
                 let first = self.values.add((row + index) * self.columns + column);
                 std::slice::from_raw_parts_mut(first, used)
             };
-            let finish = Finish::<f32> {
-                panel: width,
-                step: 0,
-                bias,
-                residual: None,
-                activation: Activation::None,
-            };
-            finish_row(isa, sums, &finish, used, target);
+            finish_row(isa, sums, finish, used, target);
         }
     }
 }

@@ -1,12 +1,10 @@
 //! Weights in the order the products read them.
 
+use crate::dispatch::{self, vectorised};
 use crate::element::{Element, padded};
 use crate::microkernel::panel_width;
+use crate::transpose::{SIDE, Square, transpose};
 use rayon::prelude::*;
-
-/// Channels whose taps are moved together: what is read of all columns stays in the first-level
-/// cache until every value of a cache line has been taken.
-const BLOCK: usize = 16;
 
 /// One channel direction of a weight: how many there are, and how far apart they lie.
 #[derive(Clone, Copy, Debug)]
@@ -75,29 +73,106 @@ impl PanelLayout {
         if columns < self.width || self.summed.len % E::PER_WORD != 0 {
             packed.fill(E::default());
         }
-        let tap_len = padded::<E>(self.summed.len) * self.width;
         let source = &weight[first * self.columns.stride..];
-        for channel in (0..self.summed.len).step_by(BLOCK) {
-            let channels = channel..self.summed.len.min(channel + BLOCK);
-            for (tap, packed) in self.taps.iter().zip(packed.chunks_exact_mut(tap_len)) {
-                for channel in channels.clone() {
-                    let values = &source[channel * self.summed.stride + tap..];
-                    let word = channel / E::PER_WORD * self.width * E::PER_WORD;
-                    let half = channel % E::PER_WORD;
-                    let row = &mut packed[word..word + self.width * E::PER_WORD];
-                    let targets = row[half..].iter_mut().step_by(E::PER_WORD).take(columns);
-                    if self.columns.stride == 1 {
-                        targets
-                            .zip(values)
-                            .for_each(|(target, &value)| *target = E::from_f32(value));
-                        continue;
+        if self.columns.stride == 1 {
+            return self.copy_rows(source, columns, packed);
+        }
+        for start in (0..columns).step_by(SIDE) {
+            let source = &source[start * self.columns.stride..];
+            self.transpose_columns(source, SIDE.min(columns - start), start, packed);
+        }
+    }
+
+    /// Columns lie side by side: every channel's are a row of the panel.
+    fn copy_rows<E: Element>(&self, source: &[f32], columns: usize, packed: &mut [E]) {
+        let isa = dispatch::isa();
+        for (index, tap) in self.taps.iter().enumerate() {
+            for channel in 0..self.summed.len {
+                let row = &source[channel * self.summed.stride + tap..][..columns];
+                place_row(isa, row, channel % E::PER_WORD, self.row(index, channel, 0, packed));
+            }
+        }
+    }
+
+    /// Up to [`SIDE`] columns, of which each has its values in a run or, if taps of different
+    /// channels lie apart, in a run per channel.
+    fn transpose_columns<E: Element>(
+        &self,
+        source: &[f32],
+        columns: usize,
+        start: usize,
+        packed: &mut [E],
+    ) {
+        let isa = dispatch::isa();
+        let span = self.taps.iter().max().map_or(0, |last| last + 1);
+        let (runs, run, per_run) = if self.summed.stride == span {
+            (1, self.summed.len * span, self.summed.len)
+        } else {
+            (self.summed.len, span, 1)
+        };
+        let mut square: Square = [[0.0; SIDE]; SIDE];
+        for channel in (0..runs).map(|run| run * per_run) {
+            let source = &source[channel * self.summed.stride..];
+            for place in (0..run).step_by(SIDE) {
+                let count = SIDE.min(run - place);
+                for (column, row) in square[..columns].iter_mut().enumerate() {
+                    let values = &source[column * self.columns.stride + place..];
+                    match values.first_chunk::<SIDE>() {
+                        Some(values) => *row = *values,
+                        None => row[..count].copy_from_slice(&values[..count]),
                     }
-                    let values = values.iter().step_by(self.columns.stride);
-                    targets
-                        .zip(values)
-                        .for_each(|(target, &value)| *target = E::from_f32(value));
+                }
+                transpose(isa, &mut square);
+                for (place, row) in (place..).zip(&square[..count]) {
+                    let (channel, tap) = (channel + place / span, place % span);
+                    if let Some(index) = self.taps.iter().position(|&other| other == tap) {
+                        let target = self.row(index, channel, start, packed);
+                        place_row(isa, &row[..columns], channel % E::PER_WORD, target);
+                    }
                 }
             }
         }
+    }
+
+    /// The words of a tap and channel, from column `start` on.
+    fn row<'a, E>(
+        &self,
+        tap: usize,
+        channel: usize,
+        start: usize,
+        packed: &'a mut [E],
+    ) -> &'a mut [E]
+    where
+        E: Element,
+    {
+        let depth = (tap * padded::<E>(self.summed.len) + channel) / E::PER_WORD;
+        &mut packed[(depth * self.width + start) * E::PER_WORD..]
+    }
+}
+
+vectorised! {
+    /// Writes values to one half of each word; the first half clears the second.
+    fn place_row<E: Element>(values: &[f32], half: usize, words: &mut [E]) {
+        let (squares, rest) = values.as_chunks::<SIDE>();
+        let (wholes, words) = words.split_at_mut(squares.len() * SIDE * E::PER_WORD);
+        let wholes = wholes.chunks_exact_mut(SIDE * E::PER_WORD);
+        for (words, values) in wholes.zip(squares) {
+            place(values, half, words);
+        }
+        place(rest, half, words);
+    }
+}
+
+#[inline(always)]
+fn place<E: Element>(values: &[f32], half: usize, words: &mut [E]) {
+    if E::PER_WORD == 1 {
+        words.iter_mut().zip(values).for_each(|(word, &value)| *word = E::from_f32(value));
+        return;
+    }
+    let words = words.as_chunks_mut::<2>().0.iter_mut().zip(values);
+    if half == 0 {
+        words.for_each(|(word, &value)| *word = [E::from_f32(value), E::default()]);
+    } else {
+        words.for_each(|(word, &value)| *word = [word[0], E::from_f32(value)]);
     }
 }

@@ -7,7 +7,8 @@ use super::{Activation, ConvShape, Epilogue, Source};
 use crate::activation::with_activation;
 use crate::dispatch::{self, vectorised};
 use crate::element::Element;
-use crate::microkernel::{Rows, multiply};
+use crate::microkernel::{Rows, WIDEST_PANEL, multiply};
+use crate::prefetch::prefetch;
 use crate::scratch::{with_scratch, with_scratch_of};
 use crate::threads;
 use rayon::prelude::*;
@@ -181,16 +182,18 @@ impl<E: Element> Ready<'_, E> {
                 self.phase.window.band_len::<E>(&tile),
                 |band: &mut [E]| {
                     self.phase.window.fill(source, strip.image, &tile, band);
-                    self.multiply(&tile, band, |panel, sums| {
-                        self.store(&tile, panel, sums, strip, grid, epilogue);
-                    });
+                    self.multiply(&tile, band, |panel, sums| match sums {
+                    None => self.fetch_residual(&tile, panel, strip, grid, epilogue),
+                    Some(sums) => self.store(&tile, panel, sums, strip, grid, epilogue),
+                });
                 },
             );
         }
     }
 
-    /// Calls `finish` with the number of every panel and its sums, `[height, width, columns]`.
-    fn multiply(&self, tile: &Tile, band: &[E], mut finish: impl FnMut(usize, &[f32])) {
+    /// Calls `finish` with the number of every panel, first without and then with its sums,
+    /// `[height, width, columns]`.
+    fn multiply(&self, tile: &Tile, band: &[E], mut finish: impl FnMut(usize, Option<&[f32]>)) {
         let (window, layout) = (&self.phase.window, &self.phase.layout);
         let (isa, chunks) = (dispatch::isa(), window.chunks::<E>(tile));
         let row_len = window.vertical.stride * window.row::<E>(tile);
@@ -198,6 +201,7 @@ impl<E: Element> Ready<'_, E> {
         with_scratch(sums_len, |sums| {
             for index in 0..layout.panels() {
                 let panel = &self.panels[index * layout.panel_len::<E>()..];
+                finish(index, None);
                 if chunks.is_empty() {
                     sums.fill(0.0);
                 }
@@ -214,9 +218,32 @@ impl<E: Element> Ready<'_, E> {
                         multiply(isa, rows, &chunk.runs, panel, chunk.first == 0, sums);
                     }
                 }
-                finish(index, sums);
+                finish(index, Some(&*sums));
             }
         });
+    }
+
+    /// Asks for a panel's residual, so that it has arrived when the sums are ready.
+    fn fetch_residual(
+        &self,
+        tile: &Tile,
+        panel: usize,
+        strip: &Strip<'_, E>,
+        grid: Grid,
+        epilogue: &Epilogue<'_, E>,
+    ) {
+        let Some(residual) = epilogue.residual else {
+            return;
+        };
+        let phase = self.phase;
+        let (x, step) = (phase.columns.position(tile.left), phase.columns.step);
+        for row in 0..tile.height {
+            let y = strip.image * grid.height + phase.rows.position(tile.top + row);
+            for column in 0..tile.width {
+                let pixel = y * grid.width + x + column * step;
+                prefetch(&residual[pixel * grid.channels + panel * phase.layout.width..]);
+            }
+        }
     }
 
     fn store(
@@ -243,7 +270,7 @@ impl<E: Element> Ready<'_, E> {
             let finish = Finish {
                 panel: phase.layout.width,
                 step: phase.columns.step * grid.channels,
-                bias: epilogue.bias.map(|bias| &bias[channels.clone()]),
+                bias: panel_bias(epilogue.bias, channels.clone()),
                 residual: epilogue
                     .residual
                     .map(|values| &values[strip_start + start..]),
@@ -266,10 +293,20 @@ pub(crate) struct Finish<'a, E> {
     pub panel: usize,
     /// Values from one output row to the next.
     pub step: usize,
-    pub bias: Option<&'a [f32]>,
+    /// Zeros where there is none.
+    pub bias: [f32; WIDEST_PANEL],
     /// Lies as the target does.
     pub residual: Option<&'a [E]>,
     pub activation: Activation,
+}
+
+/// A panel's part of the bias.
+pub(crate) fn panel_bias(bias: Option<&[f32]>, columns: Range<usize>) -> [f32; WIDEST_PANEL] {
+    let mut values = [0.0; WIDEST_PANEL];
+    if let Some(bias) = bias {
+        values[..columns.len()].copy_from_slice(&bias[columns]);
+    }
+    values
 }
 
 vectorised! {
@@ -280,35 +317,76 @@ vectorised! {
         count: usize,
         target: &mut [E],
     ) {
-        for (row, sums) in sums.chunks_exact(finish.panel).enumerate() {
-            let first = row * finish.step;
-            let target = &mut target[first..][..count];
-            let residual = finish.residual.map(|values| &values[first..][..count]);
-            finish_pixel(&sums[..count], finish, residual, target);
-        }
+        with_activation!(finish.activation, apply, |function| {
+            for (row, sums) in sums.chunks_exact(finish.panel).enumerate() {
+                let first = row * finish.step;
+                let target = &mut target[first..][..count];
+                match finish.residual {
+                    None => finish_pixel(&sums[..count], finish, function, target),
+                    Some(residual) => {
+                        let residual = &residual[first..][..count];
+                        add_to_pixel(&sums[..count], finish, residual, function, target);
+                    }
+                }
+            }
+        });
     }
 }
+
+/// Channels that are finished together: with their number known, the compiler makes vectors of
+/// them.
+const BLOCK: usize = 16;
 
 #[inline(always)]
 fn finish_pixel<E: Element>(
     sums: &[f32],
     finish: &Finish<'_, E>,
-    residual: Option<&[E]>,
+    activation: impl Fn(f32) -> f32,
     target: &mut [E],
 ) {
-    let bias = |index: usize| finish.bias.map_or(0.0, |bias| bias[index]);
-    with_activation!(finish.activation, apply, |function| match residual {
-        None => {
-            for (index, (target, sum)) in target.iter_mut().zip(sums).enumerate() {
-                *target = E::from_f32(function(sum + bias(index)));
-            }
+    let value = |sum: f32, bias: f32| E::from_f32(activation(sum + bias));
+    let (blocks, rest) = sums.as_chunks::<BLOCK>();
+    let (target_blocks, target_rest) = target.as_chunks_mut::<BLOCK>();
+    let (bias_blocks, _) = finish.bias.as_chunks::<BLOCK>();
+    for ((target, sums), bias) in target_blocks.iter_mut().zip(blocks).zip(bias_blocks) {
+        let mut values = [E::default(); BLOCK];
+        for index in 0..BLOCK {
+            values[index] = value(sums[index], bias[index]);
         }
-        Some(residual) => {
-            for (index, (target, sum)) in target.iter_mut().zip(sums).enumerate() {
-                *target = E::from_f32(function(sum + bias(index) + residual[index].to_f32()));
-            }
+        *target = values;
+    }
+    let bias = &finish.bias[sums.len() - rest.len()..];
+    for ((target, sum), bias) in target_rest.iter_mut().zip(rest).zip(bias) {
+        *target = value(*sum, *bias);
+    }
+}
+
+#[inline(always)]
+fn add_to_pixel<E: Element>(
+    sums: &[f32],
+    finish: &Finish<'_, E>,
+    residual: &[E],
+    activation: impl Fn(f32) -> f32,
+    target: &mut [E],
+) {
+    let value = |sum: f32, bias: f32, residual: E| {
+        E::from_f32(activation(sum + bias + residual.to_f32()))
+    };
+    let (blocks, rest) = sums.as_chunks::<BLOCK>();
+    let (target_blocks, target_rest) = target.as_chunks_mut::<BLOCK>();
+    let (residual_blocks, residual_rest) = residual.as_chunks::<BLOCK>();
+    let operands = residual_blocks.iter().zip(finish.bias.as_chunks::<BLOCK>().0);
+    for ((target, sums), (residual, bias)) in target_blocks.iter_mut().zip(blocks).zip(operands) {
+        let mut values = [E::default(); BLOCK];
+        for index in 0..BLOCK {
+            values[index] = value(sums[index], bias[index], residual[index]);
         }
-    });
+        *target = values;
+    }
+    let operands = residual_rest.iter().zip(&finish.bias[sums.len() - rest.len()..]);
+    for ((target, sum), (residual, bias)) in target_rest.iter_mut().zip(rest).zip(operands) {
+        *target = value(*sum, *bias, *residual);
+    }
 }
 
 /// The phases of the gradient of the input, one for each remainder of its positions.

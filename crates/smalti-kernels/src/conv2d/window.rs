@@ -248,10 +248,11 @@ fn normalize<E: Element>(
     let targets = target.chunks_exact_mut(padded::<E>(channels));
     for (pixel, target) in row.chunks_exact(channels).zip(targets) {
         let (target, rest) = target.split_at_mut(channels);
-        for channel in 0..channels {
-            let centred = pixel[channel].to_f32() - means[channel];
-            target[channel] =
-                E::from_f32(activation(centred * factors[channel] + offsets[channel]));
+        let affine = means.iter().zip(factors.iter().zip(offsets));
+        let values = target.iter_mut().zip(pixel);
+        for ((target, value), (mean, (factor, offset))) in values.zip(affine) {
+            let centred = value.to_f32() - mean;
+            *target = E::from_f32(activation(centred * factor + offset));
         }
         rest.fill(E::default());
     }

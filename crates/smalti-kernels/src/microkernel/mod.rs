@@ -17,6 +17,9 @@ use vector::{Avx2, Avx512};
 /// Vectors per row of sums; a second one halves the number of broadcasts.
 const VECTORS: usize = 2;
 
+/// Columns of the widest panel of all levels.
+pub(crate) const WIDEST_PANEL: usize = 32;
+
 /// Columns of the widest panel at a level.
 pub(crate) fn widest_panel(isa: Isa) -> usize {
     match isa {
