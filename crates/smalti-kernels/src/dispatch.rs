@@ -47,29 +47,38 @@ impl Isa {
     }
 
     /// Whether this processor can run code compiled for the level.
-    #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
+        // Asked in every kernel, so found out once.
+        static FOUND: OnceLock<Isa> = OnceLock::new();
+        let best = FOUND.get_or_init(|| {
+            let found = Isa::ALL.into_iter().rev().find(|isa| isa.detect());
+            found.unwrap_or(Isa::Portable)
+        });
+        self <= *best
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn detect(self) -> bool {
         match self {
             Isa::Portable => true,
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Isa::Avx512 => {
-                Isa::Avx2.is_available()
+                Isa::Avx2.detect()
                     && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
             }
             Isa::Amx => {
-                Isa::Avx512.is_available()
+                Isa::Avx512.detect()
                     && is_x86_feature_detected!("avx512bf16")
                     && crate::amx::is_available()
             }
         }
     }
 
-    /// Whether this processor can run code compiled for the level.
     #[cfg(not(target_arch = "x86_64"))]
-    pub fn is_available(self) -> bool {
+    fn detect(self) -> bool {
         self == Isa::Portable
     }
 

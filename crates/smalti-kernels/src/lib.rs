@@ -36,9 +36,9 @@ mod prefetch;
 mod reduce;
 mod scratch;
 mod split;
-mod transpose;
 #[cfg(test)]
 mod testing;
+mod transpose;
 
 /// Number of threads the kernels share their work between.
 pub fn threads() -> usize {

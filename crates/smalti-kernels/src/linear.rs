@@ -182,14 +182,14 @@ fn product<E: Element>(
                         multiply_in_chunks(left, row_len, packed, layout.width, sums);
                         let used = layout.width.min(columns - first);
                         let finish = Finish::<f32> {
-                        panel: layout.width,
-                        step: 0,
-                        bias: panel_bias(bias, first..first + used),
-                        residual: None,
-                        activation: Activation::None,
-                    };
-                    target.store(sums, [rows.start, first], used, &finish);
-                });
+                            panel: layout.width,
+                            step: 0,
+                            bias: panel_bias(bias, first..first + used),
+                            residual: None,
+                            activation: Activation::None,
+                        };
+                        target.store(sums, [rows.start, first], used, &finish);
+                    });
                 });
             });
     });
@@ -225,7 +225,13 @@ unsafe impl Sync for Columns {}
 
 impl Columns {
     /// Writes the first `used` sums of every row.
-    fn store(&self, sums: &[f32], [row, column]: [usize; 2], used: usize, finish: &Finish<'_, f32>) {
+    fn store(
+        &self,
+        sums: &[f32],
+        [row, column]: [usize; 2],
+        used: usize,
+        finish: &Finish<'_, f32>,
+    ) {
         let isa = dispatch::isa();
         for (index, sums) in sums.chunks_exact(finish.panel).enumerate() {
             assert!(row + index < self.rows && column + used <= self.columns);

@@ -48,8 +48,10 @@ unsafe fn avx512(square: &mut Square) {
         let fours: [__m512; SIDE] = std::array::from_fn(|index| {
             let (group, column) = (index & !3, index & 3);
             let double = |vector| _mm512_castps_pd(vector);
-            let (upper, lower) =
-                (double(pairs[group + column / 2]), double(pairs[group + 2 + column / 2]));
+            let (upper, lower) = (
+                double(pairs[group + column / 2]),
+                double(pairs[group + 2 + column / 2]),
+            );
             _mm512_castpd_ps(if column & 1 == 0 {
                 _mm512_unpacklo_pd(upper, lower)
             } else {
@@ -58,10 +60,14 @@ unsafe fn avx512(square: &mut Square) {
         });
         for column in 0..4 {
             let [a, b, c, d] = [0, 4, 8, 12].map(|group| fours[group + column]);
-            let (even_low, odd_low) =
-                (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
-            let (even_high, odd_high) =
-                (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            let (even_low, odd_low) = (
+                _mm512_shuffle_f32x4::<0x88>(a, b),
+                _mm512_shuffle_f32x4::<0xdd>(a, b),
+            );
+            let (even_high, odd_high) = (
+                _mm512_shuffle_f32x4::<0x88>(c, d),
+                _mm512_shuffle_f32x4::<0xdd>(c, d),
+            );
             let quarters = [
                 _mm512_shuffle_f32x4::<0x88>(even_low, even_high),
                 _mm512_shuffle_f32x4::<0x88>(odd_low, odd_high),

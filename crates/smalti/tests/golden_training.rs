@@ -9,7 +9,7 @@ use common::*;
 use smalti::checkpoint::{HostTensor, TensorMap, load_parameters};
 use smalti::tokenizer::discriminator::Discriminator;
 use smalti::tokenizer::trainer::TokenizerTrainer;
-use smalti::tokenizer::{Lpips, QuantizerKind, TokenizerConfig, TokenizerRecipe};
+use smalti::tokenizer::{Lpips, QuantizerKind, Tokenizer, TokenizerConfig, TokenizerRecipe};
 
 #[test]
 fn lpips() {
@@ -131,15 +131,13 @@ fn one_step_of_stage_one() {
     let device = device().autodiff();
     let lpips = Lpips::new(&weights, &device).unwrap();
     let mut trainer = TokenizerTrainer::new(&recipe(), Some(lpips), &device);
-    trainer.tokenizer = load_parameters(trainer.tokenizer, &initial, "", str::to_string).unwrap();
+    trainer
+        .tokenizer
+        .update(|tokenizer| load_parameters(tokenizer, &initial, "", str::to_string).unwrap());
     let discriminator = without_prefix(&initial, "loss.discriminator.");
-    trainer.discriminator = load_parameters(
-        trainer.discriminator,
-        &discriminator,
-        "",
-        Discriminator::key,
-    )
-    .unwrap();
+    trainer
+        .discriminator
+        .update(|fresh| load_parameters(fresh, &discriminator, "", Discriminator::key).unwrap());
 
     let (outcome, mut gradients) = trainer.gradients(picture(&io["batch"], &device), true);
     for (theirs, ours) in [
@@ -162,7 +160,7 @@ fn one_step_of_stage_one() {
     }
 
     let stored = io.keys().filter(|key| key.starts_with("grad.")).count();
-    let tokenizer = named(&trainer.tokenizer, &mut gradients.tokenizer);
+    let tokenizer = named(&*trainer.tokenizer, &mut gradients.tokenizer);
     assert_eq!(stored, tokenizer.len(), "every stored gradient is compared");
     let norm = step["grad_norm_ae"].as_f64().unwrap();
     let ours = norm_of(&tokenizer);
@@ -173,7 +171,7 @@ fn one_step_of_stage_one() {
         "gradient of {name}: off by {worst:e} of its largest value"
     );
     let discriminator = gradients.discriminator.as_mut().unwrap();
-    let discriminator = named(&trainer.discriminator, discriminator);
+    let discriminator = named(&*trainer.discriminator, discriminator);
     let norm = step["grad_norm_disc"].as_f64().unwrap();
     let ours = norm_of(&discriminator);
     assert!((ours / norm - 1.0).abs() < 1e-3, "norm {ours} for {norm}");
@@ -194,18 +192,21 @@ const FLIPPED: f32 = 2e-2;
 /// equal up to rounding: those of decoder and discriminator are moved by at most a unit in the last place, at random.
 fn assert_some_rounding_agrees(trainer: &mut TokenizerTrainer, io: &TensorMap) {
     let device = trainer.tokenizer.post_quant_conv.weight.val().device();
-    let (original, discriminator) = (trainer.tokenizer.clone(), trainer.discriminator.clone());
+    let (original, discriminator) = (
+        Tokenizer::clone(&trainer.tokenizer),
+        Discriminator::clone(&trainer.discriminator),
+    );
     let (mut least, mut least_discriminator) = (f32::MAX, f32::MAX);
     for seed in 0..64 {
         device.seed(seed);
-        trainer.tokenizer = original.clone();
+        *trainer.tokenizer = original.clone();
         trainer.tokenizer.decoder = original.decoder.clone().map(&mut LastBit);
-        trainer.discriminator = discriminator.clone().map(&mut LastBit);
+        *trainer.discriminator = discriminator.clone().map(&mut LastBit);
         let (_, mut gradients) = trainer.gradients(picture(&io["batch"], &device), true);
-        let (worst, _) = worst_gradient(&named(&trainer.tokenizer, &mut gradients.tokenizer), io);
+        let (worst, _) = worst_gradient(&named(&*trainer.tokenizer, &mut gradients.tokenizer), io);
         least = least.min(worst);
         let mut gradients = gradients.discriminator.unwrap();
-        let gradients = named(&trainer.discriminator, &mut gradients);
+        let gradients = named(&*trainer.discriminator, &mut gradients);
         let (worst, _) = worst_discriminator_gradient(&gradients, io);
         least_discriminator = least_discriminator.min(worst);
         println!(

@@ -87,9 +87,14 @@ impl PanelLayout {
     fn copy_rows<E: Element>(&self, source: &[f32], columns: usize, packed: &mut [E]) {
         let isa = dispatch::isa();
         for (index, tap) in self.taps.iter().enumerate() {
-            for channel in 0..self.summed.len {
-                let row = &source[channel * self.summed.stride + tap..][..columns];
-                place_row(isa, row, channel % E::PER_WORD, self.row(index, channel, 0, packed));
+            let row = |channel: usize| &source[channel * self.summed.stride + tap..][..columns];
+            for channel in (0..self.summed.len).step_by(E::PER_WORD) {
+                let target = self.row(index, channel, 0, packed);
+                if E::PER_WORD == 2 && channel + 1 < self.summed.len {
+                    place_pairs(isa, row(channel), row(channel + 1), target);
+                } else {
+                    place_row(isa, row(channel), 0, target);
+                }
             }
         }
     }
@@ -123,6 +128,14 @@ impl PanelLayout {
                     }
                 }
                 transpose(isa, &mut square);
+                if E::PER_WORD == 2 && span == 1 && count == SIDE {
+                    // Neighbouring channels are neighbouring rows.
+                    for (index, [even, odd]) in square.as_chunks::<2>().0.iter().enumerate() {
+                        let target = self.row(0, channel + place + 2 * index, start, packed);
+                        place_pairs(isa, &even[..columns], &odd[..columns], target);
+                    }
+                    continue;
+                }
                 for (place, row) in (place..).zip(&square[..count]) {
                     let (channel, tap) = (channel + place / span, place % span);
                     if let Some(index) = self.taps.iter().position(|&other| other == tap) {
@@ -163,10 +176,35 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// Writes whole words of two values each.
+    fn place_pairs<E: Element>(even: &[f32], odd: &[f32], words: &mut [E]) {
+        let (even_squares, even_rest) = even.as_chunks::<SIDE>();
+        let (odd_squares, odd_rest) = odd.as_chunks::<SIDE>();
+        let (squares, rest) = words.as_chunks_mut::<2>().0.as_chunks_mut::<SIDE>();
+        for (words, (even, odd)) in squares.iter_mut().zip(even_squares.iter().zip(odd_squares)) {
+            for (word, (even, odd)) in words.iter_mut().zip(even.iter().zip(odd)) {
+                *word = [E::from_f32(*even), E::from_f32(*odd)];
+            }
+        }
+        if even_rest.is_empty() {
+            return;
+        }
+        let whole = squares.len().min(even_squares.len());
+        let tail = if whole < squares.len() { &mut squares[whole][..] } else { rest };
+        for (word, (even, odd)) in tail.iter_mut().zip(even_rest.iter().zip(odd_rest)) {
+            *word = [E::from_f32(*even), E::from_f32(*odd)];
+        }
+    }
+}
+
 #[inline(always)]
 fn place<E: Element>(values: &[f32], half: usize, words: &mut [E]) {
     if E::PER_WORD == 1 {
-        words.iter_mut().zip(values).for_each(|(word, &value)| *word = E::from_f32(value));
+        words
+            .iter_mut()
+            .zip(values)
+            .for_each(|(word, &value)| *word = E::from_f32(value));
         return;
     }
     let words = words.as_chunks_mut::<2>().0.iter_mut().zip(values);

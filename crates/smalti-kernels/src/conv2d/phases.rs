@@ -183,9 +183,9 @@ impl<E: Element> Ready<'_, E> {
                 |band: &mut [E]| {
                     self.phase.window.fill(source, strip.image, &tile, band);
                     self.multiply(&tile, band, |panel, sums| match sums {
-                    None => self.fetch_residual(&tile, panel, strip, grid, epilogue),
-                    Some(sums) => self.store(&tile, panel, sums, strip, grid, epilogue),
-                });
+                        None => self.fetch_residual(&tile, panel, strip, grid, epilogue),
+                        Some(sums) => self.store(&tile, panel, sums, strip, grid, epilogue),
+                    });
                 },
             );
         }
@@ -369,13 +369,14 @@ fn add_to_pixel<E: Element>(
     activation: impl Fn(f32) -> f32,
     target: &mut [E],
 ) {
-    let value = |sum: f32, bias: f32, residual: E| {
-        E::from_f32(activation(sum + bias + residual.to_f32()))
-    };
+    let value =
+        |sum: f32, bias: f32, residual: E| E::from_f32(activation(sum + bias + residual.to_f32()));
     let (blocks, rest) = sums.as_chunks::<BLOCK>();
     let (target_blocks, target_rest) = target.as_chunks_mut::<BLOCK>();
     let (residual_blocks, residual_rest) = residual.as_chunks::<BLOCK>();
-    let operands = residual_blocks.iter().zip(finish.bias.as_chunks::<BLOCK>().0);
+    let operands = residual_blocks
+        .iter()
+        .zip(finish.bias.as_chunks::<BLOCK>().0);
     for ((target, sums), (residual, bias)) in target_blocks.iter_mut().zip(blocks).zip(operands) {
         let mut values = [E::default(); BLOCK];
         for index in 0..BLOCK {
@@ -383,7 +384,9 @@ fn add_to_pixel<E: Element>(
         }
         *target = values;
     }
-    let operands = residual_rest.iter().zip(&finish.bias[sums.len() - rest.len()..]);
+    let operands = residual_rest
+        .iter()
+        .zip(&finish.bias[sums.len() - rest.len()..]);
     for ((target, sum), (residual, bias)) in target_rest.iter_mut().zip(rest).zip(operands) {
         *target = value(*sum, *bias, *residual);
     }

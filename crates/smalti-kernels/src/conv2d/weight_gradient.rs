@@ -26,7 +26,7 @@ const PARTS: usize = 8;
 /// Groups of output channels that large weights are cut into.
 const GROUPS: usize = 2;
 
-/// Columns that are copied together when sums are put into checkpoint order.
+/// Filters and channels that are moved together when sums are put into checkpoint order.
 const COLUMNS: usize = 16;
 
 /// What the gradient of a weight is computed from.
@@ -184,30 +184,40 @@ impl<'a, E: Element> WeightGradient<'a, E> {
 
     /// Writes the totals of all parts, in checkpoint order.
     fn add_up(&self, plan: &Plan, sums: &[f32], grad_weight: &mut [f32]) {
-        let (inputs, columns) = (self.window.channels, self.window.horizontal.taps);
-        let taps = self.window.vertical.taps * columns;
-        let filter_len = inputs * taps;
+        let taps = self.window.vertical.taps * self.window.horizontal.taps;
+        let filter_len = self.window.channels * taps;
         let blocks = grad_weight.par_chunks_mut(filter_len * COLUMNS).enumerate();
         blocks.for_each(|(block, filters)| {
-            let first = block * COLUMNS;
-            let count = filters.len() / filter_len;
             filters.fill(0.0);
             for (job, sums) in plan.jobs.iter().zip(sums.chunks_exact(plan.len)) {
-                let Some(column) = first.checked_sub(job.first_channel) else {
-                    continue;
-                };
-                if column >= job.channels {
-                    continue;
-                }
-                for (index, row) in sums.chunks_exact(plan.stride).enumerate() {
-                    let tap = job.first_tap * columns + index / inputs;
-                    let place = index % inputs * taps + tap;
-                    for (filter, sum) in row[column..][..count].iter().enumerate() {
-                        filters[filter * filter_len + place] += sum;
-                    }
+                let column = (block * COLUMNS).checked_sub(job.first_channel);
+                if let Some(column) = column.filter(|&column| column < job.channels) {
+                    self.add_job(plan, job, &sums[column..], filters);
                 }
             }
         });
+    }
+
+    /// Adds one job's sums of neighbouring filters, in squares small enough for the first-level
+    /// cache: the sums have filters side by side, the weight has taps side by side.
+    fn add_job(&self, plan: &Plan, job: &Job, sums: &[f32], filters: &mut [f32]) {
+        let (inputs, columns) = (self.window.channels, self.window.horizontal.taps);
+        let taps = self.window.vertical.taps * columns;
+        let (first_tap, job_taps) = (job.first_tap * columns, job.taps * columns);
+        for first in (0..inputs).step_by(COLUMNS) {
+            let channels = first..inputs.min(first + COLUMNS);
+            for (filter, weights) in filters.chunks_exact_mut(inputs * taps).enumerate() {
+                for channel in channels.clone() {
+                    let weights = &mut weights[channel * taps + first_tap..][..job_taps];
+                    let sums = sums[channel * plan.stride + filter..].iter();
+                    let sums = sums.step_by(inputs * plan.stride);
+                    weights
+                        .iter_mut()
+                        .zip(sums)
+                        .for_each(|(weight, sum)| *weight += sum);
+                }
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::checkpoint::{TensorMap, host_values};
 use crate::error::Result;
 use crate::initializer::Initializer;
 use crate::ops;
-use crate::training::Adam;
+use crate::training::{Adam, Owned};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 use rand::RngExt;
@@ -17,7 +17,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 /// The network and optimiser of a stage-2 training.
 pub struct PriorTrainer {
-    pub gpt: Gpt,
+    pub gpt: Owned<Gpt>,
     config: PriorConfig,
     training: PriorTraining,
     adam: Adam,
@@ -29,7 +29,7 @@ impl PriorTrainer {
     pub fn new(config: &PriorConfig, training: &PriorTraining, device: &Device) -> Self {
         let mut init = Initializer::seeded(device, training.seed);
         Self {
-            gpt: Gpt::new(&mut init, config).with_precision(training.precision),
+            gpt: Owned::new(Gpt::new(&mut init, config).with_precision(training.precision)),
             config: config.clone(),
             adam: Adam::new(training.adam()),
             training: training.clone(),
@@ -54,8 +54,10 @@ impl PriorTrainer {
         self.corrupt(&mut inputs, &mut random);
         let loss = next_code_loss(&self.gpt, &self.config, &inputs, &targets, &self.device).mean();
         let value: f32 = loss.clone().into_scalar();
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.gpt);
-        self.gpt = self.adam.step(learning_rate, self.gpt.clone(), gradients);
+        let gradients = GradientsParams::from_grads(loss.backward(), &*self.gpt);
+        let adam = &mut self.adam;
+        self.gpt
+            .update(|gpt| adam.step(learning_rate, gpt, gradients));
         Ok(f64::from(value))
     }
 
@@ -83,9 +85,9 @@ impl PriorTrainer {
 
     /// Takes up a state written by [`PriorTrainer::state`] and the weights that belong to it.
     pub fn load(&mut self, gpt: Gpt, state: &TensorMap) -> Result<()> {
-        self.gpt = gpt.with_precision(self.training.precision);
+        *self.gpt = gpt.with_precision(self.training.precision);
         let device = self.device.clone();
-        self.adam.load(&self.gpt, state, "adam.", &device)
+        self.adam.load(&*self.gpt, state, "adam.", &device)
     }
 }
 

@@ -17,15 +17,15 @@ use crate::checkpoint::{TensorMap, load_parameters, parameters};
 use crate::error::Result;
 use crate::initializer::Initializer;
 use crate::ops::{self, Precision};
-use crate::training::{Adam, AdamConfig, Metrics};
+use crate::training::{Adam, AdamConfig, Metrics, Owned};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor};
 
 /// The networks and optimisers of a stage-1 training.
 pub struct TokenizerTrainer {
-    pub tokenizer: Tokenizer,
-    pub discriminator: Discriminator,
+    pub tokenizer: Owned<Tokenizer>,
+    pub discriminator: Owned<Discriminator>,
     training: TokenizerTraining,
     lpips: Option<Lpips>,
     tokenizer_adam: Adam,
@@ -60,14 +60,15 @@ impl TokenizerTrainer {
         let training = recipe.training.clone();
         let mut init = Initializer::seeded(device, training.seed);
         Self {
-            tokenizer: Tokenizer::new(&mut init, &recipe.network)
-                .with_precision(training.precision),
-            discriminator: Discriminator::new(
+            tokenizer: Owned::new(
+                Tokenizer::new(&mut init, &recipe.network).with_precision(training.precision),
+            ),
+            discriminator: Owned::new(Discriminator::new(
                 &mut init,
                 recipe.network.out_channels,
                 training.discriminator_channels,
                 training.discriminator_layers,
-            ),
+            )),
             lpips: lpips.map(|lpips| lpips.with_precision(training.precision)),
             training,
             tokenizer_adam: Adam::new(AdamConfig::tokenizer()),
@@ -84,9 +85,9 @@ impl TokenizerTrainer {
     ) -> StepOutcome {
         let (mut outcome, gradients, reconstruction) =
             self.tokenizer_gradients(pixels.clone(), adversarial);
-        self.tokenizer = self
-            .tokenizer_adam
-            .step(learning_rate, self.tokenizer.clone(), gradients);
+        let adam = &mut self.tokenizer_adam;
+        self.tokenizer
+            .update(|tokenizer| adam.step(learning_rate, tokenizer, gradients));
         if adversarial {
             let fake = if self.training.two_passes {
                 let tokenizer = self.tokenizer.valid();
@@ -97,9 +98,9 @@ impl TokenizerTrainer {
                 reconstruction
             };
             let gradients = self.discriminator_gradients(pixels, fake, &mut outcome.metrics);
-            self.discriminator =
-                self.discriminator_adam
-                    .step(learning_rate, self.discriminator.clone(), gradients);
+            let adam = &mut self.discriminator_adam;
+            self.discriminator
+                .update(|discriminator| adam.step(learning_rate, discriminator, gradients));
         }
         outcome
     }
@@ -161,7 +162,7 @@ impl TokenizerTrainer {
         let reconstruction = forward.reconstruction.clone().detach();
         let surrogate = (forward.reconstruction * Tensor::from_inner(gradient)).sum()
             + forward.codebook_loss * self.training.codebook_weight;
-        let gradients = GradientsParams::from_grads(surrogate.backward(), &self.tokenizer);
+        let gradients = GradientsParams::from_grads(surrogate.backward(), &*self.tokenizer);
         let outcome = StepOutcome {
             metrics,
             codes: forward.codes,
@@ -188,7 +189,7 @@ impl TokenizerTrainer {
     /// The generator's adversarial loss and its gradient at the reconstruction.
     fn generator_gradient(&self, reconstruction: &Tensor<4>) -> (f32, Tensor<4>) {
         let leaf = reconstruction.clone().detach().require_grad();
-        let frozen = self.discriminator.clone().no_grad();
+        let frozen = Discriminator::clone(&self.discriminator).no_grad();
         let loss = generator_loss(frozen.forward(self.training.precision.of(leaf.clone())));
         (scalar(&loss), gradient_of(&leaf, &loss))
     }
@@ -222,12 +223,12 @@ impl TokenizerTrainer {
         metrics.push("disc_loss", f64::from(scalar(&loss.total)));
         metrics.push("logits_real", f64::from(scalar(&loss.logits_real)));
         metrics.push("logits_fake", f64::from(scalar(&loss.logits_fake)));
-        GradientsParams::from_grads(loss.total.backward(), &self.discriminator)
+        GradientsParams::from_grads(loss.total.backward(), &*self.discriminator)
     }
 
     /// Discriminator and optimisers, to be saved beside the model.
     pub fn state(&self) -> TensorMap {
-        let mut tensors = parameters(&self.discriminator, "discriminator.", str::to_string);
+        let mut tensors = parameters(&*self.discriminator, "discriminator.", str::to_string);
         tensors.extend(self.tokenizer_adam.state("tokenizer_adam."));
         tensors.extend(self.discriminator_adam.state("discriminator_adam."));
         tensors
@@ -235,14 +236,14 @@ impl TokenizerTrainer {
 
     /// Takes up a state written by [`TokenizerTrainer::state`] and the weights that belong to it.
     pub fn load(&mut self, tokenizer: Tokenizer, state: &TensorMap, device: &Device) -> Result<()> {
-        self.tokenizer = tokenizer.with_precision(self.training.precision);
-        let discriminator = self.discriminator.clone();
-        self.discriminator =
+        *self.tokenizer = tokenizer.with_precision(self.training.precision);
+        let discriminator = Discriminator::clone(&self.discriminator);
+        *self.discriminator =
             load_parameters(discriminator, state, "discriminator.", str::to_string)?;
         self.tokenizer_adam
-            .load(&self.tokenizer, state, "tokenizer_adam.", device)?;
+            .load(&*self.tokenizer, state, "tokenizer_adam.", device)?;
         self.discriminator_adam
-            .load(&self.discriminator, state, "discriminator_adam.", device)
+            .load(&*self.discriminator, state, "discriminator_adam.", device)
     }
 }
 

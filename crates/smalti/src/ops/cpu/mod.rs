@@ -5,6 +5,7 @@
 //! the tensors themselves, so no operation of burn is ever recomputed.
 
 mod attention;
+mod buffer;
 mod convolution;
 mod features;
 mod linear;

@@ -1,7 +1,7 @@
 //! One step of Adam on one parameter.
 
 use super::super::optimize::AdamStep;
-use super::values::{Values, tensor};
+use super::values::Values;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, backend_extension};
@@ -22,20 +22,13 @@ pub trait OptimizeOps: Backend {
 
 impl OptimizeOps for Flex {
     fn smalti_adam_step(
-        parameter: FlexTensor,
+        mut parameter: FlexTensor,
         gradient: FlexTensor,
-        first_moment: FlexTensor,
-        second_moment: FlexTensor,
+        mut first_moment: FlexTensor,
+        mut second_moment: FlexTensor,
         step: AdamStep,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let owned = |tensor: FlexTensor| -> Vec<f32> {
-            tensor
-                .into_data()
-                .try_into_vec()
-                .expect("optimisers hold f32")
-        };
-        let [mut parameter, mut first, mut second] =
-            [parameter, first_moment, second_moment].map(owned);
+        // In place, unless somebody else holds one of them too.
         let scalars = adam::AdamStep {
             learning_rate: f64::from(step.learning_rate),
             beta1: f64::from(step.beta1),
@@ -48,17 +41,12 @@ impl OptimizeOps for Flex {
         let gradient = Values::of(&gradient);
         adam::step(
             &scalars,
-            &mut parameter,
+            parameter.storage_mut(),
             gradient.slice(),
-            &mut first,
-            &mut second,
+            first_moment.storage_mut(),
+            second_moment.storage_mut(),
         );
-        let count = parameter.len();
-        (
-            tensor(parameter, [count]),
-            tensor(first, [count]),
-            tensor(second, [count]),
-        )
+        (parameter, first_moment, second_moment)
     }
 }
 

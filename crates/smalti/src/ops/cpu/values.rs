@@ -1,5 +1,7 @@
 //! Slices of the CPU backend's tensors, and tensors of vectors.
 
+use super::buffer::Buffer;
+pub use super::buffer::unset;
 use burn::tensor::{DType, Element, Shape, TensorData};
 use burn_flex::FlexTensor;
 
@@ -37,18 +39,21 @@ pub fn dims<const D: usize>(tensor: &FlexTensor) -> [usize; D] {
         .expect("the operation fixes the number of axes")
 }
 
-pub fn tensor<E: Value, const D: usize>(values: Vec<E>, shape: [usize; D]) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, Shape::from(shape)))
+pub fn tensor<E: Value, const D: usize>(values: Buffer<E>, shape: [usize; D]) -> FlexTensor {
+    with_shape(values, Shape::from(shape))
 }
 
 /// A tensor of the shape of another one.
-pub fn tensor_like<E: Value>(values: Vec<E>, other: &FlexTensor) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, other.layout().shape().clone()))
+pub fn tensor_like<E: Value>(values: Buffer<E>, other: &FlexTensor) -> FlexTensor {
+    with_shape(values, other.layout().shape().clone())
 }
 
-/// Values that are about to be overwritten.
-pub fn unset<E: Value>(count: usize) -> Vec<E> {
-    bytemuck::zeroed_vec(count)
+fn with_shape<E: Value>(values: Buffer<E>, shape: Shape) -> FlexTensor {
+    FlexTensor::from_data(TensorData::from_bytes(
+        values.into_bytes(),
+        shape,
+        E::dtype(),
+    ))
 }
 
 pub fn indices(tensor: &FlexTensor) -> Vec<i64> {
