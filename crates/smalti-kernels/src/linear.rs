@@ -23,7 +23,7 @@ const ROWS: usize = 512;
 const CHUNK_WORDS: usize = 1024;
 
 /// Rows of a weight's gradient that one thread computes at a time.
-const GRADIENT_ROWS: usize = 48;
+const GRADIENT_ROWS: usize = 96;
 
 /// Sizes of a linear layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,42 +296,21 @@ fn gradient_rows<E: Element>(
     target: &mut [f32],
 ) {
     let (isa, count) = (dispatch::isa(), target.len() / inputs);
-    let run = [TransposedRun {
-        left: 0,
-        right: 0,
-        len: steps,
-    }];
-    for first in (0..inputs).step_by(panel) {
-        let right = Strided { first, ..right };
-        if first + panel <= inputs {
-            let values = &mut target[first..];
-            let sums = Sums {
-                values,
-                stride: inputs,
-                count,
-                width: panel,
-                fresh: true,
-            };
-            multiply_transposed(isa, left, right, &run, sums);
-            continue;
-        }
-        with_scratch(count * panel, |values| {
-            let sums = Sums {
-                values,
-                stride: panel,
-                count,
-                width: panel,
-                fresh: true,
-            };
-            multiply_transposed(isa, left, right, &run, sums);
-            for (row, sums) in target
-                .chunks_exact_mut(inputs)
-                .zip(values.chunks_exact(panel))
-            {
-                row[first..].copy_from_slice(&sums[..inputs - first]);
-            }
-        });
+    let run = [TransposedRun { left: 0, right: 0, len: steps }];
+    let whole = inputs / panel * panel;
+    let sums = Sums { values: &mut *target, stride: inputs, count, width: whole, fresh: true };
+    multiply_transposed(isa, left, right, &run, panel, sums);
+    if whole == inputs {
+        return;
     }
+    let right = Strided { first: whole, ..right };
+    with_scratch(count * panel, |values| {
+        let sums = Sums { values: &mut *values, stride: panel, count, width: panel, fresh: true };
+        multiply_transposed(isa, left, right, &run, panel, sums);
+        for (row, sums) in target.chunks_exact_mut(inputs).zip(values.chunks_exact(panel)) {
+            row[whole..].copy_from_slice(&sums[..inputs - whole]);
+        }
+    });
 }
 
 /// Slow versions in double precision.

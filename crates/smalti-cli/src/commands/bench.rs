@@ -15,9 +15,6 @@ pub struct Bench {
     /// [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// What convolutions and products of matrices multiply: f32 or bf16
-    #[arg(long, default_value = "f32", value_parser = parse_precision)]
-    precision: Precision,
     /// What weights are kept in when codes are drawn: f32, bf16, int8 or int4 [default: as --precision]
     #[arg(long, value_parser = parse_weights)]
     weights: Option<WeightFormat>,
@@ -35,10 +32,6 @@ pub struct Bench {
     in_process: bool,
 }
 
-fn parse_precision(text: &str) -> std::result::Result<Precision, String> {
-    Precision::parse(text).ok_or_else(|| "expected f32 or bf16".to_string())
-}
-
 fn parse_weights(text: &str) -> std::result::Result<WeightFormat, String> {
     WeightFormat::parse(text).ok_or_else(|| "expected f32, bf16, int8 or int4".to_string())
 }
@@ -52,7 +45,7 @@ struct Row {
 
 impl Bench {
     pub fn run(self, common: &Common) -> Result<()> {
-        let specs = self.specs()?;
+        let specs = self.specs(common.precision.unwrap_or_default())?;
         if self.in_process {
             return self.measure_here(&specs);
         }
@@ -75,7 +68,7 @@ impl Bench {
     }
 
     /// What is to be measured, in order.
-    fn specs(&self) -> Result<Vec<Spec>> {
+    fn specs(&self, precision: Precision) -> Result<Vec<Spec>> {
         let workloads: Vec<_> = if self.names.is_empty() {
             WORKLOADS.iter().collect()
         } else {
@@ -87,8 +80,8 @@ impl Bench {
             for batch in workload.batches(self.batch.map(|batch| batch as usize))? {
                 specs.push(Spec {
                     workload,
-                    precision: self.precision,
-                    weights: workload.weights(self.weights, self.precision),
+                    precision,
+                    weights: workload.weights(self.weights, precision),
                     batch,
                     size: if self.tiny { Size::Tiny } else { Size::Full },
                 });

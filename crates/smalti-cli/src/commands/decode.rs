@@ -27,7 +27,7 @@ pub struct Decode {
 
 impl Decode {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load_for_pictures(&self.model)?;
+        let model = models::load_for_pictures(&self.model, common)?;
         let set = CodeSet::load(&self.codes)?;
         set.check_tokenizer(&model, &self.codes)?;
         let mut names: Vec<String> = (0..set.len())

@@ -33,7 +33,7 @@ pub struct Encode {
 impl Encode {
     pub fn run(self, common: &Common) -> Result<()> {
         output::refuse_existing(&self.out, self.overwrite)?;
-        let model = models::load_for_pictures(&self.model)?;
+        let model = models::load_for_pictures(&self.model, common)?;
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let mut set: Option<CodeSet> = None;
         for image in &self.images {

@@ -17,7 +17,7 @@ pub struct Info {
 
 impl Info {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load(&self.model)?;
+        let model = models::load(&self.model, common)?;
         let json = json!({
             "kind": kind(&model),
             "tokenizer": model.tokenizer_config,

@@ -26,7 +26,7 @@ pub struct Nll {
 
 impl Nll {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load_for_pictures(&self.model)?;
+        let model = models::load_for_pictures(&self.model, common)?;
         let (config, gpt) = model.require_prior()?;
         if config.rows != config.columns {
             return Err(Error::input(

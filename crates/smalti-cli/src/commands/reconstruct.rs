@@ -27,7 +27,7 @@ pub struct Reconstruct {
 
 impl Reconstruct {
     pub fn run(self, common: &Common) -> Result<()> {
-        let model = models::load_for_pictures(&self.model)?;
+        let model = models::load_for_pictures(&self.model, common)?;
         let mut names = output::picture_names(&self.images);
         names.push(output::GRID.into());
         let paths = output::files_in(&self.out, &names, self.overwrite)?;

@@ -3,6 +3,7 @@
 use crate::{Common, models, output, progress};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use smalti::ops::Precision;
 use smalti::data::{GRID_PADDING, grid, write_png};
 use smalti::prior::condition::Condition;
 use smalti::prior::{CodeSet, PriorConfig};
@@ -56,9 +57,9 @@ pub struct Sample {
     /// Pictures drawn at the same time
     #[arg(long, default_value_t = 16)]
     batch: usize,
-    /// Keep the weights of the prior in fewer bits, which draws faster and a little differently
-    #[arg(long, value_enum, default_value_t = Weights::F32)]
-    weights: Weights,
+    /// Keep the weights of the prior in fewer bits, which draws faster and a little differently [default: as --precision]
+    #[arg(long, value_enum)]
+    weights: Option<Weights>,
     /// The folder for the pictures and a grid of them
     #[arg(long)]
     out: PathBuf,
@@ -80,13 +81,17 @@ impl Sample {
             },
             batch: self.batch,
             seed: self.seed,
-            weights: self.weights.into(),
+            weights: match (self.weights, common.precision) {
+                (Some(weights), _) => weights.into(),
+                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
+                (None, _) => WeightFormat::F32,
+            },
         };
         options.check()?;
         if self.n == 0 {
             return Err(Error::input("-n is 0; ask for at least one picture"));
         }
-        let model = models::load_for_pictures(&self.model)?;
+        let model = models::load_for_pictures(&self.model, common)?;
         let (config, gpt) = model.require_prior()?;
         let requests = self.requests(config)?;
         let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();

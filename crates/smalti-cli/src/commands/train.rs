@@ -78,7 +78,7 @@ impl Training {
     }
 
     /// Lays the run's own settings or `--config`, then `--set`, then the other options, over the defaults.
-    fn apply(&self, groups: &mut [&mut dyn Settings]) -> Result<()> {
+    fn apply(&self, common: &Common, groups: &mut [&mut dyn Settings]) -> Result<()> {
         if let Some(run) = &self.resume {
             set_from_file(groups, &Run::open(run)?.config())?;
         }
@@ -93,6 +93,9 @@ impl Training {
         }
         if let Some(seed) = self.seed {
             set(groups, "seed", &json!(seed))?;
+        }
+        if let Some(precision) = common.precision {
+            set(groups, "precision", &json!(precision))?;
         }
         if let Some(steps) = self.steps {
             set(groups, "steps", &json!(steps))?;
@@ -145,7 +148,7 @@ impl TrainTokenizer {
     fn run(self, common: &Common) -> Result<()> {
         let mut recipe = TokenizerRecipe::default();
         self.training
-            .apply(&mut [&mut recipe.network, &mut recipe.training])?;
+            .apply(common, &mut [&mut recipe.network, &mut recipe.training])?;
         let settings = &mut recipe.training;
         if let Some(perceptual) = &self.perceptual {
             settings.perceptual = perceptual.clone();
@@ -213,7 +216,7 @@ impl TrainPrior {
     fn run(self, common: &Common) -> Result<()> {
         let mut recipe = PriorRecipe::default();
         self.training
-            .apply(&mut [&mut recipe.network, &mut recipe.training])?;
+            .apply(common, &mut [&mut recipe.network, &mut recipe.training])?;
         let settings = &mut recipe.training;
         if let Some(tokenizer) = &self.tokenizer {
             settings.tokenizer = tokenizer.clone();
@@ -236,7 +239,7 @@ impl TrainPrior {
         }
         recipe.check()?;
         let (out, resume) = self.training.run_folder();
-        let tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume)?;
+        let tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume, common)?;
         let job = PriorJob {
             recipe,
             tokenizer,
@@ -250,7 +253,7 @@ impl TrainPrior {
 }
 
 /// A continued run has its tokenizer in its checkpoint, wherever the original is now.
-fn load_tokenizer(path: &Path, run: &Path, resume: bool) -> Result<Model> {
+fn load_tokenizer(path: &Path, run: &Path, resume: bool, common: &Common) -> Result<Model> {
     let kept = match resume {
         true => Run::open(run)?
             .latest()?
@@ -258,11 +261,11 @@ fn load_tokenizer(path: &Path, run: &Path, resume: bool) -> Result<Model> {
         false => None,
     };
     match kept {
-        Some(model) => models::load_for_pictures(&model),
+        Some(model) => models::load_for_pictures(&model, common),
         None if path.as_os_str().is_empty() => Err(Error::input(
             "say with --tokenizer which tokenizer makes the codes: a model file or a run folder",
         )),
-        None => models::load_for_pictures(path),
+        None => models::load_for_pictures(path, common),
     }
 }
 

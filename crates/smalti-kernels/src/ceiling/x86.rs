@@ -41,10 +41,25 @@ pub(super) fn bf16_loop() -> MultiplyLoop {
     }
 }
 
-/// The loop of processors with tiles, called at that level only. It does not use them yet: its rate
-/// is that of the vectors, which these processors have too.
+/// The loop of processors with tiles, called at that level only: four tiles of sums, as in the
+/// products.
 fn amx_loop() -> MultiplyLoop {
-    avx512_bf16_loop()
+    MultiplyLoop {
+        run: amx,
+        // Sixteen by sixteen sums of 32 products each.
+        flops: 2 * 4 * 16 * 16 * 32,
+    }
+}
+
+fn amx(rounds: u64) {
+    use crate::amx::{Hardware, Tiles};
+    let mut tiles = Hardware::new();
+    for _ in 0..rounds {
+        tiles.multiply::<0, 4, 6>();
+        tiles.multiply::<1, 4, 7>();
+        tiles.multiply::<2, 5, 6>();
+        tiles.multiply::<3, 5, 7>();
+    }
 }
 
 /// To be called where the processor has AVX-512 with BF16.

@@ -310,21 +310,19 @@ impl<E: Element> Operands<'_, E> {
                 len: steps,
             })
             .collect();
-        for first in (0..self.plan.stride).step_by(self.plan.panel) {
-            let right = Strided {
-                values: self.gradient,
-                first,
-                stride: self.plan.stride,
-            };
-            let sums = Sums {
-                values: &mut sums[first..],
-                stride: self.plan.stride,
-                count: rows,
-                width: self.plan.panel,
-                fresh: false,
-            };
-            multiply_transposed(isa, left, right, &runs, sums);
-        }
+        let right = Strided {
+            values: self.gradient,
+            first: 0,
+            stride: self.plan.stride,
+        };
+        let sums = Sums {
+            values: sums,
+            stride: self.plan.stride,
+            count: rows,
+            width: self.plan.stride,
+            fresh: false,
+        };
+        multiply_transposed(isa, left, right, &runs, self.plan.panel, sums);
     }
 }
 

@@ -6,10 +6,14 @@
 //! are one run of memory); [`multiply_transposed`] has depth whose rows are contiguous (gradients
 //! of weights, sums over pixels).
 
+#[cfg(any(target_arch = "x86_64", test))]
+mod tiles;
 mod vector;
 
 use crate::dispatch::Isa;
 use crate::element::Element;
+#[cfg(any(target_arch = "x86_64", test))]
+pub(crate) use tiles::{multiply_in_tiles, multiply_transposed_in_tiles};
 use vector::Vector;
 #[cfg(target_arch = "x86_64")]
 use vector::{Avx2, Avx512};
@@ -77,42 +81,45 @@ pub(crate) fn multiply<E: Element>(
     fresh: bool,
     sums: &mut [f32],
 ) {
-    let Some(last) = rows.count.checked_sub(1) else {
+    if rows.count == 0 {
         return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Amx && E::PER_WORD == 2 {
+        return multiply_in_tiles::<crate::amx::Hardware, E>(rows, runs, panel, fresh, sums);
+    }
+    let width = checked_width(&rows, runs, panel, sums);
+    let block = Block::<E> {
+        left: rows.values[rows.first..].as_ptr().cast(),
+        left_stride: rows.row_stride / E::PER_WORD,
+        right: panel.as_ptr().cast(),
+        right_stride: width,
+        sums: sums.as_mut_ptr(),
+        sums_stride: width,
+        fresh,
+        runs: Runs::Contiguous(runs),
+        element: std::marker::PhantomData,
     };
+    // SAFETY: every value the block reads and writes was just checked to be inside its slice.
+    unsafe { run_rows::<E, false>(isa, rows.count, width, &block) };
+}
+
+/// Asserts that a product of at least one row stays inside its operands; returns the panel's width.
+fn checked_width<E: Element>(
+    rows: &Rows<'_, E>,
+    runs: &[Run],
+    panel: &[E],
+    sums: &[f32],
+) -> usize {
     let width = sums.len() / rows.count;
     let depth: usize = runs.iter().map(|run| run.len / E::PER_WORD).sum();
-    let reach = runs
-        .iter()
-        .map(|run| run.start + run.len)
-        .max()
-        .unwrap_or(0);
-    assert!(
-        rows.first + last * rows.row_stride + reach <= rows.values.len(),
-        "rows"
-    );
+    let reach = runs.iter().map(|run| run.start + run.len).max().unwrap_or(0);
+    let last = rows.first + (rows.count - 1) * rows.row_stride;
+    assert!(last + reach <= rows.values.len(), "rows");
     assert!(depth * width * E::PER_WORD <= panel.len(), "panel");
     assert_eq!(sums.len(), rows.count * width, "sums");
-    let mut done = 0;
-    for count in even_parts(rows.count, most_rows(isa)) {
-        let block = Block::<E> {
-            left: rows.values[rows.first + done * rows.row_stride..]
-                .as_ptr()
-                .cast(),
-            left_stride: rows.row_stride / E::PER_WORD,
-            right: panel.as_ptr().cast(),
-            right_stride: width,
-            sums: sums[done * width..].as_mut_ptr(),
-            sums_stride: width,
-            fresh,
-            runs: Runs::Contiguous(runs),
-            element: std::marker::PhantomData,
-        };
-        debug_assert_eq!(rows.row_stride % E::PER_WORD, 0);
-        // SAFETY: the assertions above bound every value the block reads and writes.
-        unsafe { run_block::<E, false>(isa, count, width, &block) };
-        done += count;
-    }
+    debug_assert_eq!(rows.row_stride % E::PER_WORD, 0);
+    width
 }
 
 /// A run of the depth of a transposed product, in words.
@@ -141,51 +148,64 @@ pub(crate) struct Sums<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
     pub count: usize,
+    /// A multiple of the panel's.
     pub width: usize,
     /// Whether products replace the sums.
     pub fresh: bool,
 }
 
-/// Adds `left` transposed times `right` to `sums`, or replaces them. Rows of the left operand are consecutive words.
+/// Adds `left` transposed times `right` to `sums`, or replaces them, `panel` columns at a time. Rows
+/// of the left operand are consecutive words.
 pub(crate) fn multiply_transposed<E: Element>(
     isa: Isa,
     left: Strided<'_, E>,
     right: Strided<'_, E>,
     runs: &[TransposedRun],
+    panel: usize,
     sums: Sums<'_>,
 ) {
-    let Some(last) = sums.count.checked_sub(1) else {
+    if sums.count == 0 {
         return;
-    };
-    for run in runs.iter().filter(|run| run.len > 0) {
-        let left_end = left.first + run.left + (run.len - 1) * left.stride + sums.count;
-        let right_end = right.first + run.right + (run.len - 1) * right.stride + sums.width;
-        assert!(left_end * E::PER_WORD <= left.values.len(), "left operand");
-        assert!(
-            right_end * E::PER_WORD <= right.values.len(),
-            "right operand"
+    }
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Amx && E::PER_WORD == 2 {
+        return multiply_transposed_in_tiles::<crate::amx::Hardware, E>(
+            left, right, runs, panel, sums,
         );
     }
-    assert!(last * sums.stride + sums.width <= sums.values.len(), "sums");
-    let mut done = 0;
-    for count in even_parts(sums.count, most_rows(isa)) {
+    check_transposed(&left, &right, runs, &sums);
+    for column in (0..sums.width).step_by(panel) {
         let block = Block::<E> {
-            left: left.values[(left.first + done) * E::PER_WORD..]
-                .as_ptr()
-                .cast(),
+            left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
             left_stride: left.stride,
-            right: right.values[right.first * E::PER_WORD..].as_ptr().cast(),
+            right: right.values[(right.first + column) * E::PER_WORD..].as_ptr().cast(),
             right_stride: right.stride,
-            sums: sums.values[done * sums.stride..].as_mut_ptr(),
+            sums: sums.values[column..].as_mut_ptr(),
             sums_stride: sums.stride,
             fresh: sums.fresh,
             runs: Runs::Transposed(runs),
             element: std::marker::PhantomData,
         };
-        // SAFETY: the assertions above bound every value the block reads and writes.
-        unsafe { run_block::<E, true>(isa, count, sums.width, &block) };
-        done += count;
+        // SAFETY: every value the block reads and writes was just checked to be inside its slice.
+        unsafe { run_rows::<E, true>(isa, sums.count, panel, &block) };
     }
+}
+
+/// Asserts that a transposed product of at least one row stays inside its operands.
+fn check_transposed<E: Element>(
+    left: &Strided<'_, E>,
+    right: &Strided<'_, E>,
+    runs: &[TransposedRun],
+    sums: &Sums<'_>,
+) {
+    for run in runs.iter().filter(|run| run.len > 0) {
+        let left_end = left.first + run.left + (run.len - 1) * left.stride + sums.count;
+        let right_end = right.first + run.right + (run.len - 1) * right.stride + sums.width;
+        assert!(left_end * E::PER_WORD <= left.values.len(), "left operand");
+        assert!(right_end * E::PER_WORD <= right.values.len(), "right operand");
+    }
+    let last = (sums.count - 1) * sums.stride;
+    assert!(last + sums.width <= sums.values.len(), "sums");
 }
 
 /// Sizes of nearly equal parts of `total`, none above `limit`.
@@ -208,9 +228,44 @@ struct Block<'a, E> {
     element: std::marker::PhantomData<E>,
 }
 
+impl<E> Clone for Block<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Block<'_, E> {}
+
+#[derive(Clone, Copy)]
 enum Runs<'a> {
     Contiguous(&'a [Run]),
     Transposed(&'a [TransposedRun]),
+}
+
+/// Runs a block of any number of rows, as many at a time as the registers hold.
+///
+/// # Safety
+/// Everything the rows of the block describe can be read, their sums can be written.
+unsafe fn run_rows<E: Element, const TRANSPOSED: bool>(
+    isa: Isa,
+    rows: usize,
+    width: usize,
+    operands: &Block<'_, E>,
+) {
+    let mut done = 0;
+    for count in even_parts(rows, most_rows(isa)) {
+        let step = if TRANSPOSED { 1 } else { operands.left_stride };
+        // SAFETY: rows before the last one, inside what the caller vouches for.
+        unsafe {
+            let part = Block {
+                left: operands.left.add(done * step),
+                sums: operands.sums.add(done * operands.sums_stride),
+                ..*operands
+            };
+            run_block::<E, TRANSPOSED>(isa, count, width, &part);
+        }
+        done += count;
+    }
 }
 
 /// Runs the version of [`block`] for the level, the number of rows and the width.

@@ -86,6 +86,7 @@ fn transposed<E: Element>(isa: Isa, count: usize, width: usize) {
             stride: right_stride,
         },
         &runs,
+        width,
         Sums {
             values: &mut sums,
             stride: sums_stride,

@@ -127,6 +127,7 @@ impl Workload {
     pub fn batches(&self, asked: Option<usize>) -> Result<Vec<usize>> {
         match (&self.batch, asked) {
             (Batch::Fixed(batch), None) => Ok(vec![*batch]),
+            (Batch::Fixed(batch), Some(asked)) if asked == *batch => Ok(vec![asked]),
             (Batch::Any(batches), None) => Ok(batches.to_vec()),
             (Batch::Any(_), Some(batch)) => Ok(vec![batch]),
             (Batch::Fixed(batch), Some(_)) => {

@@ -7,6 +7,7 @@ pub use authors::import;
 use crate::checkpoint::{
     TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
 };
+use crate::ops::Precision;
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::prior::{Gpt, PriorConfig};
@@ -52,6 +53,12 @@ struct Config {
 }
 
 impl Model {
+    /// The same model, computing in another format. Files are not affected.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let prior = self.prior.map(|(config, gpt)| (config, gpt.with_precision(precision)));
+        Self { tokenizer: self.tokenizer.with_precision(precision), prior, ..self }
+    }
+
     /// Writes the model atomically.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = self.tokenizer_tensors();

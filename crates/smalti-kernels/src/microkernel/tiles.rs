@@ -1,0 +1,217 @@
+//! The products of this module in tiles ([`crate::amx`]), for bf16. What fills no tile, rows and ends
+//! of runs, goes to the vector version.
+
+use super::{Block, Rows, Run, Runs, Strided, Sums, TransposedRun, run_rows};
+use crate::amx::{Operands, Step, Tiles, multiply_block, turn};
+use crate::dispatch::Isa;
+use crate::element::Element;
+use crate::scratch::with_scratch;
+use crate::transpose::SIDE;
+
+/// The vector version's level.
+const REST: Isa = Isa::Avx512;
+
+/// Words of a square of words.
+const SQUARE: usize = SIDE * SIDE;
+
+/// Rows of the blocks that whole tiles of `count` rows make: two tiles while there are two.
+fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    let whole = count / SIDE * SIDE;
+    (0..whole).step_by(2 * SIDE).map(move |first| (first, (whole - first).min(2 * SIDE)))
+}
+
+/// [`super::multiply`]; its operands have been checked.
+pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
+    rows: Rows<'_, E>,
+    runs: &[Run],
+    panel: &[E],
+    fresh: bool,
+    sums: &mut [f32],
+) {
+    let width = super::checked_width(&rows, runs, panel, sums);
+    let (mut steps, mut tails, mut depth) = (Vec::new(), Vec::new(), 0);
+    for run in runs {
+        let (start, words) = (run.start / E::PER_WORD, run.len / E::PER_WORD);
+        let whole = words / SIDE * SIDE;
+        for step in (0..whole).step_by(SIDE) {
+            steps.push(Step { left: start + step, right: (depth + step) * width });
+        }
+        if whole < words {
+            let start = (start + whole) * E::PER_WORD;
+            tails.push((Run { start, len: (words - whole) * E::PER_WORD }, depth + whole));
+        }
+        depth += words;
+    }
+    let all = Block::<E> {
+        left: rows.values[rows.first..].as_ptr().cast(),
+        left_stride: rows.row_stride / E::PER_WORD,
+        right: panel.as_ptr().cast(),
+        right_stride: width,
+        sums: sums.as_mut_ptr(),
+        sums_stride: width,
+        fresh,
+        runs: Runs::Contiguous(runs),
+        element: std::marker::PhantomData,
+    };
+    let in_tiles = if steps.is_empty() { 0 } else { rows.count / SIDE * SIDE };
+    // SAFETY: the runs were checked to lie inside the operands for every row, steps and tails lie
+    // inside runs.
+    unsafe {
+        if in_tiles > 0 {
+            let mut tiles = T::new();
+            for (first, count) in blocks(in_tiles) {
+                let part = all.from_row(first, all.left_stride);
+                multiply_block(&mut tiles, count, width, &part.in_steps(&steps));
+            }
+            for (run, depth) in &tails {
+                let tail = Block {
+                    right: all.right.add(depth * width),
+                    runs: Runs::Contiguous(std::slice::from_ref(run)),
+                    fresh: false,
+                    ..all
+                };
+                run_rows::<E, false>(REST, in_tiles, width, &tail);
+            }
+        }
+        if in_tiles < rows.count {
+            let rest = all.from_row(in_tiles, all.left_stride);
+            run_rows::<E, false>(REST, rows.count - in_tiles, width, &rest);
+        }
+    }
+}
+
+impl<E> Block<'_, E> {
+    /// The block below its first rows.
+    ///
+    /// # Safety
+    /// The block has that many rows.
+    unsafe fn from_row(self, row: usize, left_step: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Block {
+                left: self.left.add(row * left_step),
+                sums: self.sums.add(row * self.sums_stride),
+                ..self
+            }
+        }
+    }
+
+    fn in_steps<'a>(&self, steps: &'a [Step]) -> Operands<'a> {
+        Operands {
+            steps,
+            left: self.left,
+            left_stride: self.left_stride,
+            right: self.right,
+            right_stride: self.right_stride,
+            sums: self.sums,
+            sums_stride: self.sums_stride,
+            fresh: self.fresh,
+        }
+    }
+}
+
+/// [`super::multiply_transposed`]; its operands have been checked.
+pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
+    left: Strided<'_, E>,
+    right: Strided<'_, E>,
+    runs: &[TransposedRun],
+    panel: usize,
+    sums: Sums<'_>,
+) {
+    super::check_transposed(&left, &right, runs, &sums);
+    let (mut steps, mut tails) = (Vec::new(), Vec::new());
+    for run in runs {
+        let whole = run.len / SIDE * SIDE;
+        for step in (0..whole).step_by(SIDE) {
+            let place = [run.left + step * left.stride, run.right + step * right.stride];
+            steps.push(Step { left: place[0], right: place[1] });
+        }
+        if whole < run.len {
+            tails.push(TransposedRun {
+                left: run.left + whole * left.stride,
+                right: run.right + whole * right.stride,
+                len: run.len - whole,
+            });
+        }
+    }
+    let Sums { values, stride, count, width, fresh } = sums;
+    let all = Block::<E> {
+        left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
+        left_stride: left.stride,
+        right: right.values[right.first * E::PER_WORD..].as_ptr().cast(),
+        right_stride: right.stride,
+        sums: values.as_mut_ptr(),
+        sums_stride: stride,
+        fresh,
+        runs: Runs::Transposed(runs),
+        element: std::marker::PhantomData,
+    };
+    let in_tiles = if steps.is_empty() { 0 } else { count / SIDE * SIDE };
+    // SAFETY: the runs were checked to lie inside the operands for every row and column, steps and
+    // tails lie inside runs.
+    unsafe {
+        if in_tiles > 0 {
+            let mut tiles = T::new();
+            for (first, rows) in blocks(in_tiles) {
+                let part = all.from_row(first, 1);
+                multiply_turned(&mut tiles, &steps, rows, [panel, width], &part);
+            }
+        }
+        for column in (0..width).step_by(panel) {
+            let columns = Block {
+                right: all.right.add(column),
+                sums: all.sums.add(column),
+                ..all
+            };
+            if in_tiles > 0 && !tails.is_empty() {
+                let tail = Block { runs: Runs::Transposed(&tails), fresh: false, ..columns };
+                run_rows::<E, true>(REST, in_tiles, panel, &tail);
+            }
+            if in_tiles < count {
+                let rest = columns.from_row(in_tiles, 1);
+                run_rows::<E, true>(REST, count - in_tiles, panel, &rest);
+            }
+        }
+    }
+}
+
+/// A block of rows, turned into tiles once for all panels.
+///
+/// # Safety
+/// The steps lie inside the operands of the block.
+unsafe fn multiply_turned<T: Tiles, E: Element>(
+    tiles: &mut T,
+    steps: &[Step],
+    rows: usize,
+    [panel, width]: [usize; 2],
+    block: &Block<'_, E>,
+) {
+    let per_step = rows / SIDE;
+    with_scratch(steps.len() * per_step * SQUARE, |turned| {
+        let squares = turned.as_chunks_mut::<SIDE>().0.as_chunks_mut::<SIDE>().0;
+        for (step, squares) in steps.iter().zip(squares.chunks_exact_mut(per_step)) {
+            for (tile, square) in squares.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { turn(block.left.add(step.left + tile * SIDE), block.left_stride, square) };
+            }
+        }
+        let turned_steps: Vec<Step> = steps
+            .iter()
+            .enumerate()
+            .map(|(index, step)| Step { left: index * per_step * SQUARE, right: step.right })
+            .collect();
+        for column in (0..width).step_by(panel) {
+            // SAFETY: the caller's promise; the turned operand was just written.
+            unsafe {
+                let part = Block {
+                    left: turned.as_ptr(),
+                    left_stride: SIDE,
+                    right: block.right.add(column),
+                    sums: block.sums.add(column),
+                    ..*block
+                };
+                multiply_block(tiles, rows, panel, &part.in_steps(&turned_steps));
+            }
+        }
+    });
+}
