@@ -45,6 +45,7 @@ fn every_workload_runs() {
         ("prior-decode", 1),
         ("prior-decode", 8),
         ("sample-256", 1),
+        ("window-32x32", 1),
     ];
     assert_eq!(measured, expected);
     for row in &rows {
@@ -57,7 +58,7 @@ fn every_workload_runs() {
 #[test]
 fn every_workload_runs_in_bf16() {
     let rows = rows(&["--precision", "bf16"]);
-    assert_eq!(rows.len(), 8);
+    assert_eq!(rows.len(), 9);
     for row in &rows {
         assert_eq!(row["precision"], "bf16");
         assert_eq!(row["weights"], "bf16");
@@ -106,6 +107,7 @@ fn an_unknown_workload_is_answered_with_the_names() {
             "reconstruct-256",
             "prior-decode",
             "sample-256",
+            "window-32x32",
         ],
     );
     assert_eq!(smalti(&["bench", "reconstruct"]).status.code(), Some(2));

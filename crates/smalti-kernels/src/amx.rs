@@ -165,7 +165,11 @@ unsafe fn block<T: Tiles, const TALL: bool, const WIDE: bool>(
 pub(crate) unsafe fn turn(left: *const f32, stride: usize, tile: &mut Square) {
     for (step, row) in tile.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        *row = unsafe { left.add(step * stride).cast::<[f32; SIDE]>().read_unaligned() };
+        *row = unsafe {
+            left.add(step * stride)
+                .cast::<[f32; SIDE]>()
+                .read_unaligned()
+        };
     }
     transpose(crate::dispatch::isa(), tile);
 }

@@ -296,18 +296,40 @@ fn gradient_rows<E: Element>(
     target: &mut [f32],
 ) {
     let (isa, count) = (dispatch::isa(), target.len() / inputs);
-    let run = [TransposedRun { left: 0, right: 0, len: steps }];
+    let run = [TransposedRun {
+        left: 0,
+        right: 0,
+        len: steps,
+    }];
     let whole = inputs / panel * panel;
-    let sums = Sums { values: &mut *target, stride: inputs, count, width: whole, fresh: true };
+    let sums = Sums {
+        values: &mut *target,
+        stride: inputs,
+        count,
+        width: whole,
+        fresh: true,
+    };
     multiply_transposed(isa, left, right, &run, panel, sums);
     if whole == inputs {
         return;
     }
-    let right = Strided { first: whole, ..right };
+    let right = Strided {
+        first: whole,
+        ..right
+    };
     with_scratch(count * panel, |values| {
-        let sums = Sums { values: &mut *values, stride: panel, count, width: panel, fresh: true };
+        let sums = Sums {
+            values: &mut *values,
+            stride: panel,
+            count,
+            width: panel,
+            fresh: true,
+        };
         multiply_transposed(isa, left, right, &run, panel, sums);
-        for (row, sums) in target.chunks_exact_mut(inputs).zip(values.chunks_exact(panel)) {
+        for (row, sums) in target
+            .chunks_exact_mut(inputs)
+            .zip(values.chunks_exact(panel))
+        {
             row[whole..].copy_from_slice(&sums[..inputs - whole]);
         }
     });

@@ -192,7 +192,7 @@ fn check_transformer(folder: &str) {
             })
             .collect();
         let codebook = model.tokenizer_config.codebook_size;
-        sample_codes(gpt, config, codebook, &requests, options, |_| {})
+        sample_codes(gpt.clone(), config, codebook, &requests, options, |_| {})
             .unwrap()
             .concat()
     };

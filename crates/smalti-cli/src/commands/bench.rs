@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 /// Example: smalti bench prior-decode --weights int8 --batch 1
 #[derive(Args)]
 pub struct Bench {
-    /// Workloads: reconstruct-256, encode-256, decode-256, tokenizer-step, prior-step, prior-decode, sample-256
+    /// Workloads: reconstruct-256, encode-256, decode-256, tokenizer-step, prior-step, prior-decode, sample-256,
+    /// window-32x32
     /// [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,

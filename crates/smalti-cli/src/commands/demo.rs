@@ -193,7 +193,14 @@ impl Demo {
             });
             halves.push(upper_half(input));
         }
-        let codes = sample_codes(gpt, config, codebook_size, &requests, options, |_| {})?;
+        let codes = sample_codes(
+            gpt.clone(),
+            config,
+            codebook_size,
+            &requests,
+            options,
+            |_| {},
+        )?;
         let completed = decode_pictures(model, &codes, grid_size, 8);
         write_png(&paths[1], &pairs_grid(&halves, &completed, 8))?;
         let requests: Vec<Request> = (0..8 * SHAPES.len())
@@ -202,7 +209,14 @@ impl Demo {
                 known: Vec::new(),
             })
             .collect();
-        let codes = sample_codes(gpt, config, codebook_size, &requests, options, |_| {})?;
+        let codes = sample_codes(
+            gpt.clone(),
+            config,
+            codebook_size,
+            &requests,
+            options,
+            |_| {},
+        )?;
         let sampled = decode_pictures(model, &codes, grid_size, 8);
         write_png(&paths[2], &grid(&sampled, 8, GRID_PADDING))?;
         Ok(paths)

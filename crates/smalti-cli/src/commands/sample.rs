@@ -3,8 +3,8 @@
 use crate::{Common, models, output, progress};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use smalti::ops::Precision;
 use smalti::data::{GRID_PADDING, grid, write_png};
+use smalti::ops::Precision;
 use smalti::prior::condition::Condition;
 use smalti::prior::{CodeSet, PriorConfig};
 use smalti::sample::{Filter, Request, SampleOptions, WeightFormat, decode_pictures, sample_codes};
@@ -60,6 +60,9 @@ pub struct Sample {
     /// Keep the weights of the prior in fewer bits, which draws faster and a little differently [default: as --precision]
     #[arg(long, value_enum)]
     weights: Option<Weights>,
+    /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a sliding window
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
+    size: Option<[usize; 2]>,
     /// The folder for the pictures and a grid of them
     #[arg(long)]
     out: PathBuf,
@@ -71,9 +74,21 @@ pub struct Sample {
     overwrite: bool,
 }
 
+fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
+    let side = |text: &str| {
+        text.parse::<usize>()
+            .ok()
+            .filter(|side| (1..=65_536).contains(side))
+    };
+    let sides = text
+        .split_once('x')
+        .and_then(|(width, height)| Some([side(width)?, side(height)?]));
+    sides.ok_or_else(|| "expected WIDTHxHEIGHT in pixels, like 512x256".to_string())
+}
+
 impl Sample {
     pub fn run(self, common: &Common) -> Result<()> {
-        let options = SampleOptions {
+        let mut options = SampleOptions {
             filter: Filter {
                 temperature: self.temperature,
                 top_k: self.top_k,
@@ -86,34 +101,41 @@ impl Sample {
                 (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
                 (None, _) => WeightFormat::F32,
             },
+            grid: None,
         };
         options.check()?;
         if self.n == 0 {
             return Err(Error::input("-n is 0; ask for at least one picture"));
         }
-        let model = models::load_for_pictures(&self.model, common)?;
-        let (config, gpt) = model.require_prior()?;
+        let mut model = models::load_for_pictures(&self.model, common)?;
+        let (config, gpt) = model.take_prior()?;
+        let config = &config;
         let requests = self.requests(config)?;
+        let factor = model.tokenizer_config.factor();
+        options.grid = self
+            .size
+            .map(|[width, height]| [height.div_ceil(factor), width.div_ceil(factor)]);
+        let [rows, columns] = options.grid(config)?;
         let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();
         names.push(output::GRID.into());
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         if let Some(file) = &self.codes {
             output::refuse_existing(file, self.overwrite)?;
         }
-        let bar = progress::bar(common, (self.n * config.codes()) as u64, "codes");
+        let bar = progress::bar(common, (self.n * rows * columns) as u64, "codes");
         let codebook_size = model.tokenizer_config.codebook_size;
         let codes = sample_codes(gpt, config, codebook_size, &requests, options, |drawn| {
             bar.set_position(drawn as u64);
         })?;
         bar.finish_and_clear();
-        let pictures = decode_pictures(&model, &codes, [config.rows, config.columns], self.batch);
+        let pictures = decode_pictures(&model, &codes, [rows, columns], self.batch);
         output::folder(&self.out)?;
         for (picture, path) in pictures.iter().zip(&paths) {
             write_png(path, picture)?;
         }
         write_png(&paths[self.n], &grid(&pictures, 8, GRID_PADDING))?;
         if let Some(file) = &self.codes {
-            let mut set = CodeSet::new(&model, config.rows, config.columns);
+            let mut set = CodeSet::new(&model, rows, columns);
             set.codes = codes.concat();
             set.classes = requests
                 .iter()

@@ -34,14 +34,22 @@ impl Tiles for Emulated {
     unsafe fn load<const TILE: usize>(&mut self, from: *const u8, stride: usize) {
         for (index, row) in self.0[TILE].iter_mut().enumerate() {
             // SAFETY: the caller vouches for the rows.
-            *row = unsafe { from.add(index * stride).cast::<[u8; ROW]>().read_unaligned() };
+            *row = unsafe {
+                from.add(index * stride)
+                    .cast::<[u8; ROW]>()
+                    .read_unaligned()
+            };
         }
     }
 
     unsafe fn store<const TILE: usize>(&mut self, to: *mut u8, stride: usize) {
         for (index, row) in self.0[TILE].iter().enumerate() {
             // SAFETY: the caller vouches for the rows.
-            unsafe { to.add(index * stride).cast::<[u8; ROW]>().write_unaligned(*row) }
+            unsafe {
+                to.add(index * stride)
+                    .cast::<[u8; ROW]>()
+                    .write_unaligned(*row)
+            }
         }
     }
 
@@ -60,7 +68,10 @@ impl Tiles for Emulated {
 }
 
 fn elements(seed: u64, len: usize) -> Vec<bf16> {
-    values(seed, len).into_iter().map(<bf16 as Element>::from_f32).collect()
+    values(seed, len)
+        .into_iter()
+        .map(<bf16 as Element>::from_f32)
+        .collect()
 }
 
 /// What is left over goes through AVX-512's kernel, which some machines lack.
@@ -80,20 +91,34 @@ fn contiguous_depth() {
             let left = elements(1, 4 + count * row_stride + 200);
             let runs = [
                 Run { start: 2, len: 70 },
-                Run { start: 100, len: 64 },
+                Run {
+                    start: 100,
+                    len: 64,
+                },
                 Run { start: 30, len: 6 },
             ];
             let panel = elements(2, 140 * width);
             let before = values(3, count * width);
             let mut sums = before.clone();
-            let rows = Rows { values: &left, first: 4, row_stride, count };
+            let rows = Rows {
+                values: &left,
+                first: 4,
+                row_stride,
+                count,
+            };
             multiply_in_tiles::<Emulated, bf16>(rows, &runs, &panel, fresh, &mut sums);
-            let depth: Vec<usize> =
-                runs.iter().flat_map(|run| run.start..run.start + run.len).collect();
+            let depth: Vec<usize> = runs
+                .iter()
+                .flat_map(|run| run.start..run.start + run.len)
+                .collect();
             let mut truth = Vec::new();
             for row in 0..count {
                 for column in 0..width {
-                    let start = if fresh { 0.0 } else { before[row * width + column] };
+                    let start = if fresh {
+                        0.0
+                    } else {
+                        before[row * width + column]
+                    };
                     let mut sum = f64::from(start);
                     for (index, place) in depth.iter().enumerate() {
                         let right = panel[(index / 2 * width + column) * 2 + index % 2];
@@ -118,20 +143,46 @@ fn transposed_depth() {
         for (width, panel, fresh) in [(64, 32, false), (32, 32, true), (16, 16, false)] {
             let (left_stride, right_stride, sums_stride) = (count + 3, width + 5, width + 2);
             let runs = [
-                TransposedRun { left: 2, right: 0, len: 37 },
-                TransposedRun { left: 40 * left_stride, right: 40 * right_stride, len: 16 },
-                TransposedRun { left: 60 * left_stride, right: 60 * right_stride, len: 3 },
+                TransposedRun {
+                    left: 2,
+                    right: 0,
+                    len: 37,
+                },
+                TransposedRun {
+                    left: 40 * left_stride,
+                    right: 40 * right_stride,
+                    len: 16,
+                },
+                TransposedRun {
+                    left: 60 * left_stride,
+                    right: 60 * right_stride,
+                    len: 3,
+                },
             ];
             let left = elements(4, 2 * (70 * left_stride + 10));
             let right = elements(5, 2 * (70 * right_stride + 10));
             let before = values(6, count * sums_stride);
             let mut sums = before.clone();
             multiply_transposed_in_tiles::<Emulated, bf16>(
-                Strided { values: &left, first: 7, stride: left_stride },
-                Strided { values: &right, first: 1, stride: right_stride },
+                Strided {
+                    values: &left,
+                    first: 7,
+                    stride: left_stride,
+                },
+                Strided {
+                    values: &right,
+                    first: 1,
+                    stride: right_stride,
+                },
                 &runs,
                 panel,
-                Sums { values: &mut sums, stride: sums_stride, count, width, fresh },
+                Sums {
+                    values: &mut sums,
+                    stride: sums_stride,
+                    count,
+                    width,
+                    fresh,
+                },
             );
             let mut truth: Vec<f64> = before.iter().map(|&value| f64::from(value)).collect();
             for row in 0..count {
@@ -140,7 +191,10 @@ fn transposed_depth() {
                     if fresh {
                         *sum = 0.0;
                     }
-                    for index in runs.iter().flat_map(|run| (0..run.len).map(move |i| (run, i))) {
+                    for index in runs
+                        .iter()
+                        .flat_map(|run| (0..run.len).map(move |i| (run, i)))
+                    {
                         let (run, step) = index;
                         let l = 2 * (7 + run.left + step * left_stride + row);
                         let r = 2 * (1 + run.right + step * right_stride + column);

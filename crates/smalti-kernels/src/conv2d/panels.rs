@@ -70,7 +70,7 @@ impl PanelLayout {
     pub fn pack_panel<E: Element>(&self, weight: &[f32], panel: usize, packed: &mut [E]) {
         let first = panel * self.width;
         let columns = self.width.min(self.columns.len - first);
-        if columns < self.width || self.summed.len % E::PER_WORD != 0 {
+        if columns < self.width || !self.summed.len.is_multiple_of(E::PER_WORD) {
             packed.fill(E::default());
         }
         let source = &weight[first * self.columns.stride..];

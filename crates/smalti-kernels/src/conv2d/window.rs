@@ -210,7 +210,7 @@ impl Window {
 
 /// Copies pixels, with zeros after the channels of each where a word has room.
 fn copy_pixels<E: Element>(row: &[E], channels: usize, target: &mut [E]) {
-    if channels % E::PER_WORD == 0 {
+    if channels.is_multiple_of(E::PER_WORD) {
         return target.copy_from_slice(row);
     }
     let targets = target.chunks_exact_mut(padded::<E>(channels));

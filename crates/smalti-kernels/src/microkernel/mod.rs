@@ -105,15 +105,14 @@ pub(crate) fn multiply<E: Element>(
 }
 
 /// Asserts that a product of at least one row stays inside its operands; returns the panel's width.
-fn checked_width<E: Element>(
-    rows: &Rows<'_, E>,
-    runs: &[Run],
-    panel: &[E],
-    sums: &[f32],
-) -> usize {
+fn checked_width<E: Element>(rows: &Rows<'_, E>, runs: &[Run], panel: &[E], sums: &[f32]) -> usize {
     let width = sums.len() / rows.count;
     let depth: usize = runs.iter().map(|run| run.len / E::PER_WORD).sum();
-    let reach = runs.iter().map(|run| run.start + run.len).max().unwrap_or(0);
+    let reach = runs
+        .iter()
+        .map(|run| run.start + run.len)
+        .max()
+        .unwrap_or(0);
     let last = rows.first + (rows.count - 1) * rows.row_stride;
     assert!(last + reach <= rows.values.len(), "rows");
     assert!(depth * width * E::PER_WORD <= panel.len(), "panel");
@@ -178,7 +177,9 @@ pub(crate) fn multiply_transposed<E: Element>(
         let block = Block::<E> {
             left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
             left_stride: left.stride,
-            right: right.values[(right.first + column) * E::PER_WORD..].as_ptr().cast(),
+            right: right.values[(right.first + column) * E::PER_WORD..]
+                .as_ptr()
+                .cast(),
             right_stride: right.stride,
             sums: sums.values[column..].as_mut_ptr(),
             sums_stride: sums.stride,
@@ -202,7 +203,10 @@ fn check_transposed<E: Element>(
         let left_end = left.first + run.left + (run.len - 1) * left.stride + sums.count;
         let right_end = right.first + run.right + (run.len - 1) * right.stride + sums.width;
         assert!(left_end * E::PER_WORD <= left.values.len(), "left operand");
-        assert!(right_end * E::PER_WORD <= right.values.len(), "right operand");
+        assert!(
+            right_end * E::PER_WORD <= right.values.len(),
+            "right operand"
+        );
     }
     let last = (sums.count - 1) * sums.stride;
     assert!(last + sums.width <= sums.values.len(), "sums");

@@ -17,7 +17,9 @@ const SQUARE: usize = SIDE * SIDE;
 /// Rows of the blocks that whole tiles of `count` rows make: two tiles while there are two.
 fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
     let whole = count / SIDE * SIDE;
-    (0..whole).step_by(2 * SIDE).map(move |first| (first, (whole - first).min(2 * SIDE)))
+    (0..whole)
+        .step_by(2 * SIDE)
+        .map(move |first| (first, (whole - first).min(2 * SIDE)))
 }
 
 /// [`super::multiply`]; its operands have been checked.
@@ -34,11 +36,20 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
         let (start, words) = (run.start / E::PER_WORD, run.len / E::PER_WORD);
         let whole = words / SIDE * SIDE;
         for step in (0..whole).step_by(SIDE) {
-            steps.push(Step { left: start + step, right: (depth + step) * width });
+            steps.push(Step {
+                left: start + step,
+                right: (depth + step) * width,
+            });
         }
         if whole < words {
             let start = (start + whole) * E::PER_WORD;
-            tails.push((Run { start, len: (words - whole) * E::PER_WORD }, depth + whole));
+            tails.push((
+                Run {
+                    start,
+                    len: (words - whole) * E::PER_WORD,
+                },
+                depth + whole,
+            ));
         }
         depth += words;
     }
@@ -53,14 +64,18 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
         runs: Runs::Contiguous(runs),
         element: std::marker::PhantomData,
     };
-    let in_tiles = if steps.is_empty() { 0 } else { rows.count / SIDE * SIDE };
+    let in_tiles = if steps.is_empty() {
+        0
+    } else {
+        rows.count / SIDE * SIDE
+    };
     // SAFETY: the runs were checked to lie inside the operands for every row, steps and tails lie
     // inside runs.
     unsafe {
         if in_tiles > 0 {
             let mut tiles = T::new();
             for (first, count) in blocks(in_tiles) {
-                let part = all.from_row(first, all.left_stride);
+                let part = all.below_row(first, all.left_stride);
                 multiply_block(&mut tiles, count, width, &part.in_steps(&steps));
             }
             for (run, depth) in &tails {
@@ -74,7 +89,7 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
             }
         }
         if in_tiles < rows.count {
-            let rest = all.from_row(in_tiles, all.left_stride);
+            let rest = all.below_row(in_tiles, all.left_stride);
             run_rows::<E, false>(REST, rows.count - in_tiles, width, &rest);
         }
     }
@@ -85,7 +100,7 @@ impl<E> Block<'_, E> {
     ///
     /// # Safety
     /// The block has that many rows.
-    unsafe fn from_row(self, row: usize, left_step: usize) -> Self {
+    unsafe fn below_row(self, row: usize, left_step: usize) -> Self {
         // SAFETY: the caller's promise.
         unsafe {
             Block {
@@ -123,8 +138,14 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
     for run in runs {
         let whole = run.len / SIDE * SIDE;
         for step in (0..whole).step_by(SIDE) {
-            let place = [run.left + step * left.stride, run.right + step * right.stride];
-            steps.push(Step { left: place[0], right: place[1] });
+            let place = [
+                run.left + step * left.stride,
+                run.right + step * right.stride,
+            ];
+            steps.push(Step {
+                left: place[0],
+                right: place[1],
+            });
         }
         if whole < run.len {
             tails.push(TransposedRun {
@@ -134,7 +155,13 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
             });
         }
     }
-    let Sums { values, stride, count, width, fresh } = sums;
+    let Sums {
+        values,
+        stride,
+        count,
+        width,
+        fresh,
+    } = sums;
     let all = Block::<E> {
         left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
         left_stride: left.stride,
@@ -146,14 +173,18 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
         runs: Runs::Transposed(runs),
         element: std::marker::PhantomData,
     };
-    let in_tiles = if steps.is_empty() { 0 } else { count / SIDE * SIDE };
+    let in_tiles = if steps.is_empty() {
+        0
+    } else {
+        count / SIDE * SIDE
+    };
     // SAFETY: the runs were checked to lie inside the operands for every row and column, steps and
     // tails lie inside runs.
     unsafe {
         if in_tiles > 0 {
             let mut tiles = T::new();
             for (first, rows) in blocks(in_tiles) {
-                let part = all.from_row(first, 1);
+                let part = all.below_row(first, 1);
                 multiply_turned(&mut tiles, &steps, rows, [panel, width], &part);
             }
         }
@@ -164,11 +195,15 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
                 ..all
             };
             if in_tiles > 0 && !tails.is_empty() {
-                let tail = Block { runs: Runs::Transposed(&tails), fresh: false, ..columns };
+                let tail = Block {
+                    runs: Runs::Transposed(&tails),
+                    fresh: false,
+                    ..columns
+                };
                 run_rows::<E, true>(REST, in_tiles, panel, &tail);
             }
             if in_tiles < count {
-                let rest = columns.from_row(in_tiles, 1);
+                let rest = columns.below_row(in_tiles, 1);
                 run_rows::<E, true>(REST, count - in_tiles, panel, &rest);
             }
         }
@@ -192,13 +227,22 @@ unsafe fn multiply_turned<T: Tiles, E: Element>(
         for (step, squares) in steps.iter().zip(squares.chunks_exact_mut(per_step)) {
             for (tile, square) in squares.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { turn(block.left.add(step.left + tile * SIDE), block.left_stride, square) };
+                unsafe {
+                    turn(
+                        block.left.add(step.left + tile * SIDE),
+                        block.left_stride,
+                        square,
+                    )
+                };
             }
         }
         let turned_steps: Vec<Step> = steps
             .iter()
             .enumerate()
-            .map(|(index, step)| Step { left: index * per_step * SQUARE, right: step.right })
+            .map(|(index, step)| Step {
+                left: index * per_step * SQUARE,
+                right: step.right,
+            })
             .collect();
         for column in (0..width).step_by(panel) {
             // SAFETY: the caller's promise; the turned operand was just written.

@@ -13,6 +13,7 @@ mod measure;
 mod networks;
 mod prior;
 mod tokenizer;
+mod window;
 
 pub use ceiling::{Bound, Ceiling, Phase};
 pub use networks::Size;
@@ -45,7 +46,7 @@ enum Batch {
 }
 
 /// All there are.
-pub static WORKLOADS: [Workload; 7] = [
+pub static WORKLOADS: [Workload; 8] = [
     Workload {
         name: "reconstruct-256",
         unit: "picture",
@@ -101,6 +102,14 @@ pub static WORKLOADS: [Workload; 7] = [
         draws: true,
         prepare: prior::sample,
         phases: prior::sample_phases,
+    },
+    Workload {
+        name: "window-32x32",
+        unit: "code",
+        batch: Batch::Fixed(1),
+        draws: true,
+        prepare: window::window,
+        phases: window::window_phases,
     },
 ];
 

@@ -163,7 +163,7 @@ struct Drawing {
 impl Drawing {
     /// The decoder of a prior for sequences of up to `capacity` tokens.
     fn new(spec: &Spec, config: &PriorConfig, capacity: usize, device: &Device) -> Self {
-        let decoder = Decoder::new(&networks::gpt(config, device), config, spec.weights);
+        let decoder = Decoder::new(networks::gpt(config, device), config, spec.weights);
         Self {
             state: decoder.start(spec.batch, capacity),
             decoder,

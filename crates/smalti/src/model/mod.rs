@@ -7,9 +7,9 @@ pub use authors::import;
 use crate::checkpoint::{
     TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
 };
-use crate::ops::Precision;
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
+use crate::ops::Precision;
 use crate::prior::{Gpt, PriorConfig};
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 use burn::tensor::Device;
@@ -52,11 +52,23 @@ struct Config {
     prior: Option<PriorConfig>,
 }
 
+fn no_prior() -> Error {
+    Error::input(
+        "this model is a tokenizer without a prior: train one with `smalti train prior --tokenizer …`",
+    )
+}
+
 impl Model {
     /// The same model, computing in another format. Files are not affected.
     pub fn with_precision(self, precision: Precision) -> Self {
-        let prior = self.prior.map(|(config, gpt)| (config, gpt.with_precision(precision)));
-        Self { tokenizer: self.tokenizer.with_precision(precision), prior, ..self }
+        let prior = self
+            .prior
+            .map(|(config, gpt)| (config, gpt.with_precision(precision)));
+        Self {
+            tokenizer: self.tokenizer.with_precision(precision),
+            prior,
+            ..self
+        }
     }
 
     /// Writes the model atomically.
@@ -185,10 +197,16 @@ impl Model {
     pub fn require_prior(&self) -> Result<(&PriorConfig, &Gpt)> {
         match &self.prior {
             Some((config, gpt)) => Ok((config, gpt)),
-            None => Err(Error::input(
-                "this model is a tokenizer without a prior: train one with `smalti train prior --tokenizer …`",
-            )),
+            None => Err(no_prior()),
         }
+    }
+
+    /// Takes the prior out, for those who use it up.
+    ///
+    /// # Errors
+    /// A model without one.
+    pub fn take_prior(&mut self) -> Result<(PriorConfig, Gpt)> {
+        self.prior.take().ok_or_else(no_prior)
     }
 
     /// SHA-256 of the tokenizer's weights, in hexadecimal. Codes are only good with the tokenizer that made them.

@@ -34,14 +34,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Copies the parameters of `gpt`, which `config` describes. Linear layers are packed in `format`; embeddings and
-    /// norms stay as they are.
-    pub fn new(gpt: &Gpt, config: &PriorConfig, format: WeightFormat) -> Self {
-        let blocks = gpt.blocks.iter();
+    /// Takes the parameters of `gpt`, which `config` describes. Linear layers are packed in `format`; embeddings and
+    /// norms stay as they are. Block by block, so that what nobody else holds is there only once.
+    pub fn new(gpt: Gpt, config: &PriorConfig, format: WeightFormat) -> Self {
+        let blocks = gpt.blocks.into_iter();
         Self {
             embeddings: host_values(gpt.tok_emb.weight.val()),
             positions: host_values(gpt.pos_emb.val()),
-            blocks: blocks.map(|block| Block::new(block, format)).collect(),
+            blocks: blocks.map(|block| Block::new(&block, format)).collect(),
             norm: Norm::new(&gpt.ln_f),
             head: Projection::new(&[&gpt.head], format),
             width: config.width,

@@ -182,7 +182,14 @@ impl PriorStage {
         };
         let model = &self.job.tokenizer;
         let codebook_size = model.tokenizer_config.codebook_size;
-        let codes = sample_codes(gpt, &self.config, codebook_size, &requests, options, |_| {})?;
+        let codes = sample_codes(
+            gpt.clone(),
+            &self.config,
+            codebook_size,
+            &requests,
+            options,
+            |_| {},
+        )?;
         let grid = [self.config.rows, self.config.columns];
         let pictures = decode_pictures(model, &codes, grid, SHOWN);
         Ok(data::grid(&pictures, 8, data::GRID_PADDING))

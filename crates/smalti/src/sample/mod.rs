@@ -2,6 +2,7 @@
 
 mod filter;
 mod next_code;
+pub(crate) mod window;
 
 pub use filter::Filter;
 pub use smalti_kernels::decoding::WeightFormat;
@@ -13,9 +14,10 @@ use crate::model::Model;
 use crate::prior::{Decoder, Gpt, PriorConfig};
 use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
-use next_code::NextCode;
+pub(crate) use next_code::NextCode;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use window::Sampler;
 
 /// How codes are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +29,8 @@ pub struct SampleOptions {
     pub seed: u64,
     /// How the transformer's weights are kept while drawing on the CPU. Compact ones are read faster and round.
     pub weights: WeightFormat,
+    /// Rows and columns of codes; `None` is the prior's own grid.
+    pub grid: Option<[usize; 2]>,
 }
 
 impl Default for SampleOptions {
@@ -36,6 +40,7 @@ impl Default for SampleOptions {
             batch: 8,
             seed: 0,
             weights: WeightFormat::F32,
+            grid: None,
         }
     }
 }
@@ -48,6 +53,22 @@ impl SampleOptions {
         }
         self.filter.check()
     }
+
+    /// Rows and columns of codes to draw.
+    ///
+    /// # Errors
+    /// When they are fewer than the prior's own.
+    pub fn grid(&self, config: &PriorConfig) -> Result<[usize; 2]> {
+        let own = [config.rows, config.columns];
+        let grid = self.grid.unwrap_or(own);
+        if grid[0] < own[0] || grid[1] < own[1] {
+            return Err(Error::input(format!(
+                "{} × {} codes were asked for, but this prior draws at least {} × {}",
+                grid[0], grid[1], own[0], own[1]
+            )));
+        }
+        Ok(grid)
+    }
 }
 
 /// What one picture is to become.
@@ -59,13 +80,16 @@ pub struct Request {
     pub known: Vec<i64>,
 }
 
-/// Draws the codes of each request with a KV cache: one row of `rows · columns` codes each. Picture `i` uses random
-/// stream `i`. `progress` hears how many codes have been drawn in all.
+/// Draws the codes of each request with a KV cache, from a prior that is used up unless the caller keeps a clone: one row of `rows · columns` codes each. Picture `i` uses random
+/// stream `i`. `progress` hears how many codes there are in all.
+///
+/// A grid larger than the prior's is drawn through a window of the prior's size that slides along with the code to be
+/// drawn (paper section 3.3; `sample_conditional.py`): every code sees what a pass over its whole window would show it.
 ///
 /// # Errors
 /// Options out of range, a class the prior does not have, more known codes than a picture has.
 pub fn sample_codes(
-    gpt: &Gpt,
+    gpt: Gpt,
     config: &PriorConfig,
     codebook_size: usize,
     requests: &[Request],
@@ -73,54 +97,60 @@ pub fn sample_codes(
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<i64>>> {
     options.check()?;
+    let grid = options.grid(config)?;
     let packed = Decoder::supports(&gpt.pos_emb.val().device());
-    let decoder = packed.then(|| Decoder::new(gpt, config, options.weights));
-    // The last code is drawn but never read.
-    let capacity = config.condition.length() + config.codes() - 1;
+    let (decoder, network) = if packed {
+        (Some(Decoder::new(gpt, config, options.weights)), None)
+    } else {
+        (None, Some(gpt))
+    };
     let mut sampled = Vec::with_capacity(requests.len());
     let mut drawn = 0;
     for (index, chunk) in requests.chunks(options.batch).enumerate() {
-        let first = index * options.batch;
-        let transformer = match &decoder {
-            Some(decoder) => NextCode::packed(decoder, chunk.len(), capacity),
-            None => NextCode::network(gpt, chunk.len(), capacity),
+        let capacity = window::capacity(config);
+        let transformer = match (&decoder, &network) {
+            (Some(decoder), _) => NextCode::packed(decoder, chunk.len(), capacity),
+            (None, Some(gpt)) => NextCode::network(gpt, chunk.len(), capacity),
+            (None, None) => unreachable!("one of the two was just made"),
         };
-        let mut sampler = Sampler::new(transformer, config, chunk, options, first)?;
+        let mut pictures = Pictures::new(config, grid, chunk, options, index * options.batch)?;
         // Codes and conditions share a vocabulary that may be larger than the codebook.
-        sampler.choices = codebook_size.min(config.vocabulary_size);
+        pictures.choices = codebook_size.min(config.vocabulary_size);
+        let mut sampler = Sampler::new(transformer, config, pictures);
         while sampler.step() {
             drawn += chunk.len();
             progress(drawn);
         }
-        sampled.extend(sampler.codes);
+        sampled.extend(sampler.pictures.codes);
     }
     Ok(sampled)
 }
 
-/// A batch of pictures being drawn.
-struct Sampler<'a> {
-    transformer: NextCode<'a>,
-    filter: Filter,
-    /// Codes per picture.
-    length: usize,
-    choices: usize,
+/// A batch of pictures being drawn: what is there, and what is wanted.
+pub(crate) struct Pictures {
+    /// Rows and columns of codes.
+    grid: [usize; 2],
+    /// Each in reading order, as far as it has come.
     codes: Vec<Vec<i64>>,
     known: Vec<Vec<i64>>,
-    /// What the transformer has not read yet.
-    pending: Vec<Vec<i64>>,
+    /// What stands before the codes.
+    conditions: Vec<Vec<i64>>,
+    filter: Filter,
+    choices: usize,
     random: Vec<ChaCha8Rng>,
 }
 
-impl<'a> Sampler<'a> {
-    fn new(
-        transformer: NextCode<'a>,
+impl Pictures {
+    /// Begins pictures number `first` and following.
+    pub(crate) fn new(
         config: &PriorConfig,
+        grid: [usize; 2],
         requests: &[Request],
         options: SampleOptions,
         first: usize,
     ) -> Result<Self> {
-        let length = config.codes();
-        let mut pending = Vec::new();
+        let length = grid[0] * grid[1];
+        let mut conditions = Vec::new();
         for request in requests {
             if request.known.len() > length {
                 return Err(Error::input(format!(
@@ -128,48 +158,47 @@ impl<'a> Sampler<'a> {
                     request.known.len()
                 )));
             }
-            pending.push(config.condition.tokens(request.class)?);
+            conditions.push(config.condition.tokens(request.class)?);
         }
         let stream = |index: usize| {
             let mut random = ChaCha8Rng::seed_from_u64(options.seed);
             random.set_stream((first + index) as u64);
             random
         };
+        let known = requests.iter().map(|request| request.known.clone());
         Ok(Self {
-            transformer,
-            filter: options.filter,
-            length,
-            choices: config.vocabulary_size,
+            grid,
             codes: vec![Vec::with_capacity(length); requests.len()],
-            known: requests
-                .iter()
-                .map(|request| request.known.clone())
-                .collect(),
-            pending,
+            known: known.collect(),
+            conditions,
+            filter: options.filter,
+            choices: config.vocabulary_size,
             random: (0..requests.len()).map(stream).collect(),
         })
     }
 
-    /// Adds one code to every picture; `false` when they were complete.
-    fn step(&mut self) -> bool {
-        let position = self.codes.first().map_or(self.length, Vec::len);
-        if position >= self.length {
-            return false;
-        }
-        let logits = self.transformer.logits(&self.pending);
+    /// How many codes every picture has.
+    fn position(&self) -> usize {
+        self.codes
+            .first()
+            .map_or(self.grid[0] * self.grid[1], Vec::len)
+    }
+
+    /// Adds the next code of every picture: the known one, or one drawn from its row of `logits` `[pictures,
+    /// vocabulary]`. Without logits all of them must be known.
+    fn push(&mut self, logits: &[f32]) {
+        let position = self.position();
         let vocabulary = logits.len() / self.codes.len();
-        for (index, row) in logits.chunks(vocabulary).enumerate() {
+        for (index, codes) in self.codes.iter_mut().enumerate() {
             let code = match self.known[index].get(position) {
                 Some(&code) => code,
-                None => self
-                    .filter
-                    .draw(&row[..self.choices], &mut self.random[index])
-                    as i64,
+                None => {
+                    let row = &logits[index * vocabulary..][..self.choices];
+                    self.filter.draw(row, &mut self.random[index]) as i64
+                }
             };
-            self.codes[index].push(code);
-            self.pending[index] = vec![code];
+            codes.push(code);
         }
-        true
     }
 }
 

@@ -5,7 +5,7 @@ use crate::prior::codes::token_tensor;
 use crate::prior::{Decoder, DecoderState, Gpt, KvCache};
 
 /// A transformer in the middle of a batch of pictures.
-pub(super) enum NextCode<'a> {
+pub(crate) enum NextCode<'a> {
     Packed {
         decoder: &'a Decoder,
         state: Box<DecoderState>,
@@ -13,13 +13,15 @@ pub(super) enum NextCode<'a> {
     Network {
         gpt: &'a Gpt,
         cache: KvCache,
+        batch: usize,
+        capacity: usize,
         logits: Vec<f32>,
     },
 }
 
 impl<'a> NextCode<'a> {
     /// Begins `batch` pictures of up to `capacity` tokens.
-    pub(super) fn packed(decoder: &'a Decoder, batch: usize, capacity: usize) -> Self {
+    pub(crate) fn packed(decoder: &'a Decoder, batch: usize, capacity: usize) -> Self {
         Self::Packed {
             decoder,
             state: Box::new(decoder.start(batch, capacity)),
@@ -27,11 +29,27 @@ impl<'a> NextCode<'a> {
     }
 
     /// Begins `batch` pictures of up to `capacity` tokens.
-    pub(super) fn network(gpt: &'a Gpt, batch: usize, capacity: usize) -> Self {
+    pub(crate) fn network(gpt: &'a Gpt, batch: usize, capacity: usize) -> Self {
         Self::Network {
             gpt,
             cache: gpt.cache(batch, capacity),
+            batch,
+            capacity,
             logits: Vec::new(),
+        }
+    }
+
+    /// Forgets all tokens.
+    pub(super) fn restart(&mut self) {
+        match self {
+            Self::Packed { state, .. } => state.truncate(0),
+            Self::Network {
+                gpt,
+                cache,
+                batch,
+                capacity,
+                ..
+            } => *cache = gpt.cache(*batch, *capacity),
         }
     }
 
@@ -40,7 +58,9 @@ impl<'a> NextCode<'a> {
     pub(super) fn logits(&mut self, tokens: &[Vec<i64>]) -> &[f32] {
         match self {
             Self::Packed { decoder, state } => decoder.feed(state, tokens),
-            Self::Network { gpt, cache, logits } => {
+            Self::Network {
+                gpt, cache, logits, ..
+            } => {
                 let tokens = token_tensor(tokens, &gpt.pos_emb.val().device());
                 *logits = host_values(gpt.forward_cached(tokens, cache));
                 logits

@@ -112,10 +112,10 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        if let Memory::Pooled(map, bytes) = self {
-            if let Some(map) = map.take() {
-                pool().put(map, *bytes);
-            }
+        if let Memory::Pooled(map, bytes) = self
+            && let Some(map) = map.take()
+        {
+            pool().put(map, *bytes);
         }
     }
 }

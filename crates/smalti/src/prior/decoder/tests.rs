@@ -80,7 +80,7 @@ fn logits_are_those_of_the_network() {
     for unmasked_prefix in [0, 3] {
         let (config, device) = (config(unmasked_prefix), Device::flex());
         let (gpt, sequences) = (network(&config), sequences());
-        let decoder = Decoder::new(&gpt, &config, WeightFormat::F32);
+        let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::F32);
         let mut cache = gpt.cache(BATCH, TOKENS);
         let mut read = 0;
         for (ours, count) in decode(&decoder, &sequences).iter().zip(3..) {
@@ -99,7 +99,7 @@ fn logits_are_those_of_the_network() {
 fn compact_weights_change_logits_little() {
     let config = config(0);
     let (gpt, sequences) = (network(&config), sequences());
-    let logits = |format| decode(&Decoder::new(&gpt, &config, format), &sequences).concat();
+    let logits = |format| decode(&Decoder::new(gpt.clone(), &config, format), &sequences).concat();
     let truth = logits(WeightFormat::F32);
     // Relative to their length; two to three times what a simulation of such networks gives.
     let bounds = [
@@ -120,7 +120,7 @@ fn a_sequence_decodes_alone_and_at_once_as_in_company_and_one_by_one() {
     let config = config(0);
     let (gpt, sequences) = (network(&config), sequences());
     for format in WeightFormat::ALL {
-        let decoder = Decoder::new(&gpt, &config, format);
+        let decoder = Decoder::new(gpt.clone(), &config, format);
         let together = decode(&decoder, &sequences);
         for (index, sequence) in sequences.iter().enumerate() {
             let mut state = decoder.start(1, TOKENS);
@@ -135,7 +135,7 @@ fn a_sequence_decodes_alone_and_at_once_as_in_company_and_one_by_one() {
 fn forgotten_tokens_leave_no_trace() {
     let config = config(0);
     let (gpt, sequences) = (network(&config), sequences());
-    let decoder = Decoder::new(&gpt, &config, WeightFormat::Int8);
+    let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::Int8);
     let mut state = decoder.start(BATCH, TOKENS);
     let truth = decoder.feed(&mut state, &part(&sequences, 0, 7)).to_vec();
     state.truncate(2);
@@ -149,7 +149,7 @@ fn forgotten_tokens_leave_no_trace() {
 #[should_panic(expected = "1 tokens after 9, but room for 9")]
 fn a_full_state_refuses() {
     let config = config(0);
-    let decoder = Decoder::new(&network(&config), &config, WeightFormat::F32);
+    let decoder = Decoder::new(network(&config), &config, WeightFormat::F32);
     let mut state = decoder.start(BATCH, TOKENS);
     let sequences = sequences();
     decoder.feed(&mut state, &sequences);
