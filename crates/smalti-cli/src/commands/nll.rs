@@ -1,10 +1,11 @@
 //! `smalti nll`: how probable pictures are to a prior.
 
+use super::sample::Weights;
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::data::{Transform, read_image};
-use smalti::prior::CodeSet;
+use smalti::prior::{CodeSet, Decoder};
 use smalti::prior::trainer::nats_per_code;
 use smalti::{Error, Result};
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ pub struct Nll {
     /// The class of the pictures, by name or number
     #[arg(long)]
     class: Option<String>,
+    /// Measure with the weights of the prior kept in fewer bits, as `sample --weights` draws with them
+    #[arg(long, value_enum)]
+    weights: Option<Weights>,
 }
 
 impl Nll {
@@ -39,6 +43,8 @@ impl Nll {
         let size = config.rows * model.tokenizer_config.factor();
         let transform = Transform::middle(size, false);
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
+        let compact = |weights: Weights| Decoder::new(gpt.clone(), config, weights.into());
+        let decoder = self.weights.map(compact);
         let mut nats = Vec::new();
         let mut set = CodeSet::new(&model, config.rows, config.columns);
         set.classes = class.iter().map(|&class| class as i64).collect();
@@ -48,7 +54,14 @@ impl Nll {
                 .map_err(|error| Error::file(image, error.to_string()))?;
             set.codes.clear();
             set.encode(&model, &[middle], size);
-            nats.extend(nats_per_code(gpt, config, &set, &[0], &model.device())?);
+            nats.extend(match &decoder {
+                None => nats_per_code(gpt, config, &set, &[0], &model.device())?,
+                Some(decoder) => {
+                    let condition = config.condition.tokens(class)?;
+                    let codes = set.picture(0).to_vec();
+                    decoder.nats_per_code(&[condition], &[codes])
+                }
+            });
             bar.inc(1);
         }
         bar.finish_and_clear();

@@ -11,8 +11,9 @@ use smalti::sample::{Filter, Request, SampleOptions, WeightFormat, decode_pictur
 use smalti::{Error, Result};
 use std::path::PathBuf;
 
+/// [`WeightFormat`] on the command line.
 #[derive(Clone, Copy, ValueEnum)]
-enum Weights {
+pub enum Weights {
     F32,
     Bf16,
     Int8,

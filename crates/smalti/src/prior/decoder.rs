@@ -2,6 +2,7 @@
 //! allocates nothing. Same numbers as [`Gpt::forward_cached`], up to what the format of the weights rounds.
 
 mod layers;
+mod nats;
 mod state;
 
 pub use state::DecoderState;

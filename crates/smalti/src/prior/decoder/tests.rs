@@ -155,3 +155,18 @@ fn a_full_state_refuses() {
     decoder.feed(&mut state, &sequences);
     decoder.feed(&mut state, &part(&sequences, 0, 1));
 }
+
+#[test]
+fn nats_are_those_of_the_network() {
+    let config = config(0);
+    let gpt = network(&config);
+    let codes = sequences().remove(0);
+    let condition = config.condition.tokens(None).unwrap();
+    let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::F32);
+    let ours = decoder.nats_per_code(&[condition.clone()], &[codes.clone()])[0];
+    let rows = [[condition, codes].concat()];
+    let device = burn::tensor::Device::flex();
+    let losses = crate::prior::trainer::next_code_loss(&gpt, &config, &rows, &rows, &device);
+    let truth: f32 = losses.mean().into_scalar();
+    assert!((ours - f64::from(truth)).abs() < 1e-5, "{ours} instead of {truth}");
+}
