@@ -5,8 +5,8 @@
 //! operands are rounded on the way, sums stay `f32`.
 
 use crate::activation::Activation;
+use crate::conv2d::finish::{Finish, finish_row, panel_bias};
 use crate::conv2d::panels::{PanelLayout, WeightAxis};
-use crate::conv2d::phases::{Finish, finish_row, panel_bias};
 use crate::dispatch::{self, vectorised};
 use crate::element::{Element, convert_block, padded};
 use crate::microkernel::{

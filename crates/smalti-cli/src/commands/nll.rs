@@ -5,8 +5,8 @@ use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::data::{Transform, read_image};
-use smalti::prior::{CodeSet, Decoder};
 use smalti::prior::trainer::nats_per_code;
+use smalti::prior::{CodeSet, Decoder};
 use smalti::{Error, Result};
 use std::path::PathBuf;
 

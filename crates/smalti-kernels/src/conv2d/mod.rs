@@ -9,8 +9,9 @@
 //! again such a convolution, with the kernel turned around; with a stride, one for each remainder
 //! of the input position ([`phases`]), so that no zeros are multiplied.
 
+pub(crate) mod finish;
 pub(crate) mod panels;
-pub(crate) mod phases;
+mod phases;
 pub mod reference;
 pub mod upsampled;
 mod weight_gradient;

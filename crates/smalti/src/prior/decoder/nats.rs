@@ -27,7 +27,9 @@ impl Decoder {
 
 /// Minus the log-probability of one of the choices.
 fn nats(logits: &[f32], choice: i64) -> f64 {
-    let largest = logits.iter().fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
+    let largest = logits
+        .iter()
+        .fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));
     let difference = |logit: f32| f64::from(logit) - f64::from(largest);
     let sum: f64 = logits.iter().map(|&logit| difference(logit).exp()).sum();
     sum.ln() - difference(logits[choice as usize])

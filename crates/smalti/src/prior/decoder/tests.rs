@@ -4,6 +4,7 @@ use super::*;
 use crate::checkpoint::{HostTensor, load_parameters, parameters};
 use crate::initializer::Initializer;
 use crate::prior::codes::token_tensor;
+use std::slice::from_ref;
 
 const BATCH: usize = 2;
 const TOKENS: usize = 9;
@@ -163,10 +164,13 @@ fn nats_are_those_of_the_network() {
     let codes = sequences().remove(0);
     let condition = config.condition.tokens(None).unwrap();
     let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::F32);
-    let ours = decoder.nats_per_code(&[condition.clone()], &[codes.clone()])[0];
+    let ours = decoder.nats_per_code(from_ref(&condition), from_ref(&codes))[0];
     let rows = [[condition, codes].concat()];
     let device = burn::tensor::Device::flex();
     let losses = crate::prior::trainer::next_code_loss(&gpt, &config, &rows, &rows, &device);
     let truth: f32 = losses.mean().into_scalar();
-    assert!((ours - f64::from(truth)).abs() < 1e-5, "{ours} instead of {truth}");
+    assert!(
+        (ours - f64::from(truth)).abs() < 1e-5,
+        "{ours} instead of {truth}"
+    );
 }
