@@ -8,6 +8,7 @@ mod progress;
 use clap::{Args, Parser, Subcommand};
 use smalti::Error;
 use smalti::ops::{Precision, check_instruction_set};
+use smalti::sample::WeightFormat;
 use std::process::ExitCode;
 
 /// Learn the pieces of pictures and how they compose: VQGAN tokenizers and transformer priors on your own machine.
@@ -39,6 +40,11 @@ pub struct Common {
 
 fn parse_precision(text: &str) -> Result<Precision, String> {
     Precision::parse(text).ok_or_else(|| "expected f32 or bf16".to_string())
+}
+
+/// For every command's `--weights`.
+fn parse_weights(text: &str) -> Result<WeightFormat, String> {
+    WeightFormat::parse(text).ok_or_else(|| "expected f32, bf16, int8 or int4".to_string())
 }
 
 #[derive(Subcommand)]
@@ -99,6 +105,18 @@ fn main() -> ExitCode {
                 Error::Input(_) => ExitCode::from(2),
                 Error::Io { .. } | Error::File { .. } | Error::Failed(_) => ExitCode::from(1),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_of_weights_can_be_asked_for() {
+        for format in WeightFormat::ALL {
+            assert_eq!(parse_weights(format.name()), Ok(format));
         }
     }
 }

@@ -328,7 +328,9 @@ vectorised! {
 }
 
 vectorised! {
-    fn normalise_rows<E: Element>(
+    /// Applies mean, factor and offset of every channel, `[3, channels]`, and the activation. Where
+    /// positions of the output have room for whole words, zeros follow the channels.
+    pub(crate) fn normalise_rows<E: Element>(
         rows: &[E],
         coefficients: &[f32],
         activation: Activation,
@@ -349,14 +351,19 @@ fn normalise<E: Element>(
 ) {
     let [means, factors, offsets] = parts(coefficients);
     let channels = means.len();
-    let rows = rows.chunks_exact(channels);
-    for (row, output) in rows.zip(output.chunks_exact_mut(channels)) {
+    if rows.is_empty() {
+        return;
+    }
+    let outputs = output.chunks_exact_mut(output.len() / (rows.len() / channels));
+    for (row, output) in rows.chunks_exact(channels).zip(outputs) {
+        let (output, rest) = output.split_at_mut(channels);
         let affine = factors.iter().zip(offsets);
         let coefficients = means.iter().zip(affine);
         let values = output.iter_mut().zip(row);
         for ((output, value), (mean, (factor, offset))) in values.zip(coefficients) {
             *output = E::from_f32(activation((value.to_f32() - mean) * factor + offset));
         }
+        rest.fill(E::default());
     }
 }
 

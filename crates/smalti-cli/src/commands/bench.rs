@@ -1,6 +1,6 @@
 //! `smalti bench`: how fast this program is here, and how near to what the machine could do.
 
-use crate::{Common, models, output, progress};
+use crate::{Common, models, output, parse_weights, progress};
 use clap::Args;
 use serde_json::{Value, json};
 use smalti::bench::{self, Bound, Ceiling, Measurement, Size, Spec, WORKLOADS, WeightFormat};
@@ -31,10 +31,6 @@ pub struct Bench {
     /// Measure the one workload in this process and print its measurement
     #[arg(long, hide = true)]
     in_process: bool,
-}
-
-fn parse_weights(text: &str) -> std::result::Result<WeightFormat, String> {
-    WeightFormat::parse(text).ok_or_else(|| "expected f32, bf16, int8 or int4".to_string())
 }
 
 /// A measured workload.

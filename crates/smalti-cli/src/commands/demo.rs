@@ -183,6 +183,17 @@ impl Demo {
             batch: 20,
             ..SampleOptions::default()
         };
+        let painted = |requests: &[Request]| -> Result<Vec<_>> {
+            let codes = sample_codes(
+                gpt.clone(),
+                config,
+                codebook_size,
+                requests,
+                options,
+                |_| {},
+            )?;
+            Ok(decode_pictures(model, &codes, grid_size, 8))
+        };
         let mut requests = Vec::new();
         let mut halves = Vec::new();
         for (index, input) in unseen.iter().enumerate() {
@@ -193,15 +204,7 @@ impl Demo {
             });
             halves.push(upper_half(input));
         }
-        let codes = sample_codes(
-            gpt.clone(),
-            config,
-            codebook_size,
-            &requests,
-            options,
-            |_| {},
-        )?;
-        let completed = decode_pictures(model, &codes, grid_size, 8);
+        let completed = painted(&requests)?;
         write_png(&paths[1], &pairs_grid(&halves, &completed, 8))?;
         let requests: Vec<Request> = (0..8 * SHAPES.len())
             .map(|index| Request {
@@ -209,15 +212,7 @@ impl Demo {
                 known: Vec::new(),
             })
             .collect();
-        let codes = sample_codes(
-            gpt.clone(),
-            config,
-            codebook_size,
-            &requests,
-            options,
-            |_| {},
-        )?;
-        let sampled = decode_pictures(model, &codes, grid_size, 8);
+        let sampled = painted(&requests)?;
         write_png(&paths[2], &grid(&sampled, 8, GRID_PADDING))?;
         Ok(paths)
     }

@@ -1,12 +1,12 @@
 //! `smalti nll`: how probable pictures are to a prior.
 
-use super::sample::Weights;
-use crate::{Common, models, output, progress};
+use crate::{Common, models, output, parse_weights, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::data::{Transform, read_image};
 use smalti::prior::trainer::nats_per_code;
 use smalti::prior::{CodeSet, Decoder};
+use smalti::sample::WeightFormat;
 use smalti::{Error, Result};
 use std::path::PathBuf;
 
@@ -24,8 +24,8 @@ pub struct Nll {
     #[arg(long)]
     class: Option<String>,
     /// Measure with the weights of the prior kept in fewer bits, as `sample --weights` draws with them
-    #[arg(long, value_enum)]
-    weights: Option<Weights>,
+    #[arg(long, value_parser = parse_weights)]
+    weights: Option<WeightFormat>,
 }
 
 impl Nll {
@@ -43,7 +43,7 @@ impl Nll {
         let size = config.rows * model.tokenizer_config.factor();
         let transform = Transform::middle(size, false);
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
-        let compact = |weights: Weights| Decoder::new(gpt.clone(), config, weights.into());
+        let compact = |weights| Decoder::new(gpt.clone(), config, weights);
         let decoder = self.weights.map(compact);
         let mut nats = Vec::new();
         let mut set = CodeSet::new(&model, config.rows, config.columns);

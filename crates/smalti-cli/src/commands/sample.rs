@@ -1,7 +1,7 @@
 //! `smalti sample`: new pictures from a prior.
 
-use crate::{Common, models, output, progress};
-use clap::{Args, ValueEnum};
+use crate::{Common, models, output, parse_weights, progress};
+use clap::Args;
 use serde_json::json;
 use smalti::data::{GRID_PADDING, grid, write_png};
 use smalti::ops::Precision;
@@ -10,26 +10,6 @@ use smalti::prior::{CodeSet, PriorConfig};
 use smalti::sample::{Filter, Request, SampleOptions, WeightFormat, decode_pictures, sample_codes};
 use smalti::{Error, Result};
 use std::path::PathBuf;
-
-/// [`WeightFormat`] on the command line.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Weights {
-    F32,
-    Bf16,
-    Int8,
-    Int4,
-}
-
-impl From<Weights> for WeightFormat {
-    fn from(weights: Weights) -> Self {
-        match weights {
-            Weights::F32 => Self::F32,
-            Weights::Bf16 => Self::Bf16,
-            Weights::Int8 => Self::Int8,
-            Weights::Int4 => Self::Int4,
-        }
-    }
-}
 
 /// Example: smalti sample --model run -n 16 --top-k 100 --out samples
 #[derive(Args)]
@@ -59,8 +39,8 @@ pub struct Sample {
     #[arg(long, default_value_t = 16)]
     batch: usize,
     /// Keep the weights of the prior in fewer bits, which draws faster and a little differently [default: as --precision]
-    #[arg(long, value_enum)]
-    weights: Option<Weights>,
+    #[arg(long, value_parser = parse_weights)]
+    weights: Option<WeightFormat>,
     /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a sliding window
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
     size: Option<[usize; 2]>,
@@ -98,7 +78,7 @@ impl Sample {
             batch: self.batch,
             seed: self.seed,
             weights: match (self.weights, common.precision) {
-                (Some(weights), _) => weights.into(),
+                (Some(weights), _) => weights,
                 (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
                 (None, _) => WeightFormat::F32,
             },
@@ -164,18 +144,5 @@ impl Sample {
             known: Vec::new(),
         };
         Ok((0..self.n).map(request).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_format_of_weights_can_be_asked_for() {
-        for format in WeightFormat::ALL {
-            let weights = Weights::from_str(format.name(), false).unwrap();
-            assert_eq!(WeightFormat::from(weights), format);
-        }
     }
 }

@@ -79,40 +79,39 @@ fn avx512(rounds: u64) {
     // memory.
     let factor = _mm512_set1_ps(black_box(0.5));
     let addend = _mm512_set1_ps(black_box(1.0));
-    let mut sums = [_mm512_setzero_ps(); AVX512_SUMS];
-    for (index, sum) in sums.iter_mut().enumerate() {
-        *sum = _mm512_set1_ps(black_box(index as f32));
-    }
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_fmadd_ps(*sum, factor, addend);
-        }
-    }
-    let mut total = _mm512_setzero_ps();
-    for sum in &sums {
-        total = _mm512_add_ps(total, *sum);
-    }
-    black_box(total);
+    // SAFETY: this function has the instructions.
+    unsafe { avx512_sums(rounds, |sum| _mm512_fmadd_ps(sum, factor, addend)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn avx512_bf16(rounds: u64) {
     let ones = _mm512_set1_ps(black_box(1.0));
     let pairs = _mm512_cvtne2ps_pbh(ones, ones);
-    let mut sums = [_mm512_setzero_ps(); AVX512_SUMS];
-    for (index, sum) in sums.iter_mut().enumerate() {
-        *sum = _mm512_set1_ps(black_box(index as f32));
-    }
-    for _ in 0..rounds {
-        for sum in &mut sums {
-            *sum = _mm512_dpbf16_ps(*sum, pairs, pairs);
+    // SAFETY: this function has the instructions.
+    unsafe { avx512_sums(rounds, |sum| _mm512_dpbf16_ps(sum, pairs, pairs)) }
+}
+
+/// # Safety
+/// To be inlined where there is AVX-512 F.
+#[inline(always)]
+unsafe fn avx512_sums(rounds: u64, multiply_add: impl Fn(__m512) -> __m512) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sums = [_mm512_setzero_ps(); AVX512_SUMS];
+        for (index, sum) in sums.iter_mut().enumerate() {
+            *sum = _mm512_set1_ps(black_box(index as f32));
         }
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = multiply_add(*sum);
+            }
+        }
+        let mut total = _mm512_setzero_ps();
+        for sum in &sums {
+            total = _mm512_add_ps(total, *sum);
+        }
+        black_box(total);
     }
-    let mut total = _mm512_setzero_ps();
-    for sum in &sums {
-        total = _mm512_add_ps(total, *sum);
-    }
-    black_box(total);
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -3,7 +3,7 @@
 
 use super::finish::{Finish, finish_row, panel_bias};
 use super::panels::{PanelLayout, WeightAxis};
-use super::window::{Axis, Budget, Tile, Window};
+use super::window::{Axis, Budget, Chunk, Tile, Window};
 use super::{ConvShape, Epilogue, Source};
 use crate::dispatch;
 use crate::element::Element;
@@ -126,7 +126,9 @@ fn run_packed<E: Element>(
         grid.width.div_ceil(first.columns.step),
     ];
     let images = output.len() / image_len;
-    let budget = fair_budget(images * outputs[0] * outputs[1]);
+    let pixels = images * outputs[0] * outputs[1];
+    // Otherwise some threads would go without work.
+    let budget = share_of(pixels, JOBS_PER_THREAD * threads());
     let [tile_height, tile_width] = first.window.tile_size::<E>(outputs, budget);
     let strip_height = tile_height * first.rows.step;
     let mut strips = Vec::new();
@@ -144,15 +146,6 @@ fn run_packed<E: Element>(
             phase.run(&mut strip, grid, tile_width, source, epilogue);
         }
     });
-}
-
-/// The limits with fewer positions, if the threads would otherwise go without work.
-fn fair_budget(pixels: usize) -> Budget {
-    let fair = pixels.div_ceil(JOBS_PER_THREAD * threads());
-    Budget {
-        pixels: fair.clamp(MIN_TILE_PIXELS, TILE.pixels),
-        ..TILE
-    }
 }
 
 impl<E: Element> Ready<'_, E> {
@@ -182,45 +175,53 @@ impl<E: Element> Ready<'_, E> {
                 self.phase.window.band_len::<E>(&tile),
                 |band: &mut [E]| {
                     self.phase.window.fill(source, strip.image, &tile, band);
-                    self.multiply(&tile, band, |panel, sums| match sums {
-                        None => self.fetch_residual(&tile, panel, strip, grid, epilogue),
-                        Some(sums) => self.store(&tile, panel, sums, strip, grid, epilogue),
-                    });
+                    self.run_tile(&tile, band, strip, grid, epilogue);
                 },
             );
         }
     }
 
-    /// Calls `finish` with the number of every panel, first without and then with its sums,
-    /// `[height, width, columns]`.
-    fn multiply(&self, tile: &Tile, band: &[E], mut finish: impl FnMut(usize, Option<&[f32]>)) {
-        let (window, layout) = (&self.phase.window, &self.phase.layout);
-        let (isa, chunks) = (dispatch::isa(), window.chunks::<E>(tile));
-        let row_len = window.vertical.stride * window.row::<E>(tile);
-        let sums_len = tile.height * tile.width * layout.width;
-        with_scratch(sums_len, |sums| {
-            for index in 0..layout.panels() {
-                let panel = &self.panels[index * layout.panel_len::<E>()..];
-                finish(index, None);
-                if chunks.is_empty() {
-                    sums.fill(0.0);
-                }
-                for chunk in &chunks {
-                    let panel = &panel[chunk.first * layout.width * E::PER_WORD..];
-                    let sums = sums.chunks_exact_mut(tile.width * layout.width);
-                    for (row, sums) in sums.enumerate() {
-                        let rows = Rows {
-                            values: band,
-                            first: row * row_len,
-                            row_stride: window.horizontal.stride * window.pixel::<E>(),
-                            count: tile.width,
-                        };
-                        multiply(isa, rows, &chunk.runs, panel, chunk.first == 0, sums);
-                    }
-                }
-                finish(index, Some(&*sums));
+    fn run_tile(
+        &self,
+        tile: &Tile,
+        band: &[E],
+        strip: &mut Strip<'_, E>,
+        grid: Grid,
+        epilogue: &Epilogue<'_, E>,
+    ) {
+        let chunks = self.phase.window.chunks::<E>(tile);
+        let layout = &self.phase.layout;
+        with_scratch(tile.height * tile.width * layout.width, |sums| {
+            for panel in 0..layout.panels() {
+                self.fetch_residual(tile, panel, strip, grid, epilogue);
+                self.multiply(tile, band, &chunks, panel, sums);
+                self.store(tile, panel, sums, strip, grid, epilogue);
             }
         });
+    }
+
+    /// Writes the sums of a panel, `[height, width, columns]`.
+    fn multiply(&self, tile: &Tile, band: &[E], chunks: &[Chunk], panel: usize, sums: &mut [f32]) {
+        let (window, layout) = (&self.phase.window, &self.phase.layout);
+        let isa = dispatch::isa();
+        let row_len = window.vertical.stride * window.row::<E>(tile);
+        let panel = &self.panels[panel * layout.panel_len::<E>()..];
+        if chunks.is_empty() {
+            sums.fill(0.0);
+        }
+        for chunk in chunks {
+            let panel = &panel[chunk.first * layout.width * E::PER_WORD..];
+            let sums = sums.chunks_exact_mut(tile.width * layout.width);
+            for (row, sums) in sums.enumerate() {
+                let rows = Rows {
+                    values: band,
+                    first: row * row_len,
+                    row_stride: window.horizontal.stride * window.pixel::<E>(),
+                    count: tile.width,
+                };
+                multiply(isa, rows, &chunk.runs, panel, chunk.first == 0, sums);
+            }
+        }
     }
 
     /// Asks for a panel's residual, so that it has arrived when the sums are ready.
@@ -380,11 +381,11 @@ pub(super) fn tiles<E: Element>(
     tiles
 }
 
-/// Positions of one of `parts` pieces, within limits.
-pub(super) fn share_of(pixels: usize, parts: usize, limits: Budget) -> Budget {
+/// The limits of a tile when there are to be `parts` pieces of work.
+pub(super) fn share_of(pixels: usize, parts: usize) -> Budget {
     let fair = pixels.div_ceil(parts);
     Budget {
-        pixels: fair.clamp(MIN_TILE_PIXELS, limits.pixels),
-        ..limits
+        pixels: fair.clamp(MIN_TILE_PIXELS, TILE.pixels),
+        ..TILE
     }
 }

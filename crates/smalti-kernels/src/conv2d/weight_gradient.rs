@@ -2,19 +2,13 @@
 //! it helped to write, summed over positions.
 
 use super::phases::{Grid, Placement, share_of, tiles};
-use super::window::{Budget, Tile, Window};
+use super::window::{Tile, Window};
 use super::{ConvShape, Source};
 use crate::dispatch::{self, vectorised};
 use crate::element::Element;
 use crate::microkernel::{Strided, Sums, TransposedRun, multiply_transposed, panel_width};
 use crate::scratch::{with_scratch, with_scratch_of};
 use rayon::prelude::*;
-
-/// Output positions and words of the band of a tile.
-const TILE: Budget = Budget {
-    pixels: 512,
-    words: 128 * 1024,
-};
 
 /// A weight with more values than this is summed once and its taps shared between threads; a
 /// smaller one is summed in [`PARTS`] pieces of the pictures.
@@ -89,7 +83,7 @@ impl<'a, E: Element> WeightGradient<'a, E> {
             self.columns.indices(0..self.grid.width).len(),
         ];
         let plan = self.plan();
-        let budget = share_of(self.images * outputs[0] * outputs[1], plan.parts, TILE);
+        let budget = share_of(self.images * outputs[0] * outputs[1], plan.parts);
         let tiles = tiles::<E>(&self.window, self.images, outputs, budget);
         with_scratch(plan.jobs.len() * plan.len, |sums| {
             let work = sums.par_chunks_exact_mut(plan.len).zip(&plan.jobs);

@@ -5,10 +5,10 @@
 //! Whatever the source still needs, normalisation and its activation, is done while it is copied. Channels of
 //! neighbouring pixels follow one another, so the taps of a kernel row are one run of memory.
 
-use super::{Activation, ConvShape, Source};
-use crate::activation::with_activation;
-use crate::dispatch::{self, vectorised};
+use super::{ConvShape, Source};
+use crate::dispatch;
 use crate::element::{Element, padded};
+use crate::group_norm::normalise_rows;
 use crate::microkernel::Run;
 
 /// Widest tile: narrow tiles have more rows, and rows share their source values.
@@ -200,7 +200,7 @@ impl Window {
             let target = &mut target[first..][..used];
             match coefficients {
                 Some(coefficients) => {
-                    normalize_pixels(isa, row, coefficients, source.activation(), target);
+                    normalise_rows(isa, row, coefficients, source.activation(), target);
                 }
                 None => copy_pixels(row, self.channels, target),
             }
@@ -217,44 +217,6 @@ fn copy_pixels<E: Element>(row: &[E], channels: usize, target: &mut [E]) {
     for (pixel, target) in row.chunks_exact(channels).zip(targets) {
         target[..channels].copy_from_slice(pixel);
         target[channels..].fill(E::default());
-    }
-}
-
-vectorised! {
-    /// [`copy_pixels`] with normalisation; `coefficients` are mean, factor and offset of every
-    /// channel.
-    fn normalize_pixels<E: Element>(
-        row: &[E],
-        coefficients: &[f32],
-        activation: Activation,
-        target: &mut [E],
-    ) {
-        with_activation!(activation, apply, |function| {
-            normalize(row, coefficients, target, function);
-        });
-    }
-}
-
-#[inline(always)]
-fn normalize<E: Element>(
-    row: &[E],
-    coefficients: &[f32],
-    target: &mut [E],
-    activation: impl Fn(f32) -> f32,
-) {
-    let channels = coefficients.len() / 3;
-    let (means, affine) = coefficients.split_at(channels);
-    let (factors, offsets) = affine.split_at(channels);
-    let targets = target.chunks_exact_mut(padded::<E>(channels));
-    for (pixel, target) in row.chunks_exact(channels).zip(targets) {
-        let (target, rest) = target.split_at_mut(channels);
-        let affine = means.iter().zip(factors.iter().zip(offsets));
-        let values = target.iter_mut().zip(pixel);
-        for ((target, value), (mean, (factor, offset))) in values.zip(affine) {
-            let centred = value.to_f32() - mean;
-            *target = E::from_f32(activation(centred * factor + offset));
-        }
-        rest.fill(E::default());
     }
 }
 

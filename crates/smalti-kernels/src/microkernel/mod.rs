@@ -88,18 +88,8 @@ pub(crate) fn multiply<E: Element>(
     if isa == Isa::Amx && E::PER_WORD == 2 {
         return multiply_in_tiles::<crate::amx::Hardware, E>(rows, runs, panel, fresh, sums);
     }
-    let width = checked_width(&rows, runs, panel, sums);
-    let block = Block::<E> {
-        left: rows.values[rows.first..].as_ptr().cast(),
-        left_stride: rows.row_stride / E::PER_WORD,
-        right: panel.as_ptr().cast(),
-        right_stride: width,
-        sums: sums.as_mut_ptr(),
-        sums_stride: width,
-        fresh,
-        runs: Runs::Contiguous(runs),
-        element: std::marker::PhantomData,
-    };
+    let block = Block::of_rows(&rows, runs, panel, fresh, sums);
+    let width = block.right_stride;
     // SAFETY: every value the block reads and writes was just checked to be inside its slice.
     unsafe { run_rows::<E, false>(isa, rows.count, width, &block) };
 }
@@ -172,23 +162,12 @@ pub(crate) fn multiply_transposed<E: Element>(
             left, right, runs, panel, sums,
         );
     }
-    check_transposed(&left, &right, runs, &sums);
-    for column in (0..sums.width).step_by(panel) {
-        let block = Block::<E> {
-            left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
-            left_stride: left.stride,
-            right: right.values[(right.first + column) * E::PER_WORD..]
-                .as_ptr()
-                .cast(),
-            right_stride: right.stride,
-            sums: sums.values[column..].as_mut_ptr(),
-            sums_stride: sums.stride,
-            fresh: sums.fresh,
-            runs: Runs::Transposed(runs),
-            element: std::marker::PhantomData,
-        };
-        // SAFETY: every value the block reads and writes was just checked to be inside its slice.
-        unsafe { run_rows::<E, true>(isa, sums.count, panel, &block) };
+    let (count, width) = (sums.count, sums.width);
+    let block = Block::transposed(&left, &right, runs, sums);
+    for column in (0..width).step_by(panel) {
+        // SAFETY: the constructor checked that everything the block reads and writes is inside its
+        // slice, for all columns.
+        unsafe { run_rows::<E, true>(isa, count, panel, &block.after_columns(column)) };
     }
 }
 
@@ -232,6 +211,89 @@ struct Block<'a, E> {
     element: std::marker::PhantomData<E>,
 }
 
+impl<'a, E: Element> Block<'a, E> {
+    /// All rows of [`multiply`], at least one.
+    ///
+    /// # Panics
+    /// When something lies outside of its slice.
+    fn of_rows(
+        rows: &Rows<'_, E>,
+        runs: &'a [Run],
+        panel: &[E],
+        fresh: bool,
+        sums: &mut [f32],
+    ) -> Self {
+        let width = checked_width(rows, runs, panel, sums);
+        Block {
+            left: rows.values[rows.first..].as_ptr().cast(),
+            left_stride: rows.row_stride / E::PER_WORD,
+            right: panel.as_ptr().cast(),
+            right_stride: width,
+            sums: sums.as_mut_ptr(),
+            sums_stride: width,
+            fresh,
+            runs: Runs::Contiguous(runs),
+            element: std::marker::PhantomData,
+        }
+    }
+
+    /// All rows and columns of [`multiply_transposed`], at least one row.
+    ///
+    /// # Panics
+    /// When something lies outside of its slice.
+    fn transposed(
+        left: &Strided<'_, E>,
+        right: &Strided<'_, E>,
+        runs: &'a [TransposedRun],
+        sums: Sums<'_>,
+    ) -> Self {
+        check_transposed(left, right, runs, &sums);
+        Block {
+            left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
+            left_stride: left.stride,
+            right: right.values[right.first * E::PER_WORD..].as_ptr().cast(),
+            right_stride: right.stride,
+            sums: sums.values.as_mut_ptr(),
+            sums_stride: sums.stride,
+            fresh: sums.fresh,
+            runs: Runs::Transposed(runs),
+            element: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<E> Block<'_, E> {
+    /// The block without its first rows, whose words of the left operand lie `left_step` apart.
+    ///
+    /// # Safety
+    /// The block has that many rows.
+    unsafe fn below_row(self, row: usize, left_step: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Block {
+                left: self.left.add(row * left_step),
+                sums: self.sums.add(row * self.sums_stride),
+                ..self
+            }
+        }
+    }
+
+    /// The block without its first columns.
+    ///
+    /// # Safety
+    /// The block has that many columns.
+    unsafe fn after_columns(self, columns: usize) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Block {
+                right: self.right.add(columns),
+                sums: self.sums.add(columns),
+                ..self
+            }
+        }
+    }
+}
+
 impl<E> Clone for Block<'_, E> {
     fn clone(&self) -> Self {
         *self
@@ -261,11 +323,7 @@ unsafe fn run_rows<E: Element, const TRANSPOSED: bool>(
         let step = if TRANSPOSED { 1 } else { operands.left_stride };
         // SAFETY: rows before the last one, inside what the caller vouches for.
         unsafe {
-            let part = Block {
-                left: operands.left.add(done * step),
-                sums: operands.sums.add(done * operands.sums_stride),
-                ..*operands
-            };
+            let part = operands.below_row(done, step);
             run_block::<E, TRANSPOSED>(isa, count, width, &part);
         }
         done += count;

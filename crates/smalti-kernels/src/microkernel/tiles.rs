@@ -30,7 +30,8 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
     fresh: bool,
     sums: &mut [f32],
 ) {
-    let width = super::checked_width(&rows, runs, panel, sums);
+    let all = Block::of_rows(&rows, runs, panel, fresh, sums);
+    let width = all.right_stride;
     let (mut steps, mut tails, mut depth) = (Vec::new(), Vec::new(), 0);
     for run in runs {
         let (start, words) = (run.start / E::PER_WORD, run.len / E::PER_WORD);
@@ -53,17 +54,6 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
         }
         depth += words;
     }
-    let all = Block::<E> {
-        left: rows.values[rows.first..].as_ptr().cast(),
-        left_stride: rows.row_stride / E::PER_WORD,
-        right: panel.as_ptr().cast(),
-        right_stride: width,
-        sums: sums.as_mut_ptr(),
-        sums_stride: width,
-        fresh,
-        runs: Runs::Contiguous(runs),
-        element: std::marker::PhantomData,
-    };
     let in_tiles = if steps.is_empty() {
         0
     } else {
@@ -96,21 +86,6 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
 }
 
 impl<E> Block<'_, E> {
-    /// The block below its first rows.
-    ///
-    /// # Safety
-    /// The block has that many rows.
-    unsafe fn below_row(self, row: usize, left_step: usize) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe {
-            Block {
-                left: self.left.add(row * left_step),
-                sums: self.sums.add(row * self.sums_stride),
-                ..self
-            }
-        }
-    }
-
     fn in_steps<'a>(&self, steps: &'a [Step]) -> Operands<'a> {
         Operands {
             steps,
@@ -133,7 +108,8 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
     panel: usize,
     sums: Sums<'_>,
 ) {
-    super::check_transposed(&left, &right, runs, &sums);
+    let (count, width) = (sums.count, sums.width);
+    let all = Block::transposed(&left, &right, runs, sums);
     let (mut steps, mut tails) = (Vec::new(), Vec::new());
     for run in runs {
         let whole = run.len / SIDE * SIDE;
@@ -155,24 +131,6 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
             });
         }
     }
-    let Sums {
-        values,
-        stride,
-        count,
-        width,
-        fresh,
-    } = sums;
-    let all = Block::<E> {
-        left: left.values[left.first * E::PER_WORD..].as_ptr().cast(),
-        left_stride: left.stride,
-        right: right.values[right.first * E::PER_WORD..].as_ptr().cast(),
-        right_stride: right.stride,
-        sums: values.as_mut_ptr(),
-        sums_stride: stride,
-        fresh,
-        runs: Runs::Transposed(runs),
-        element: std::marker::PhantomData,
-    };
     let in_tiles = if steps.is_empty() {
         0
     } else {
@@ -189,11 +147,7 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
             }
         }
         for column in (0..width).step_by(panel) {
-            let columns = Block {
-                right: all.right.add(column),
-                sums: all.sums.add(column),
-                ..all
-            };
+            let columns = all.after_columns(column);
             if in_tiles > 0 && !tails.is_empty() {
                 let tail = Block {
                     runs: Runs::Transposed(&tails),
@@ -250,9 +204,7 @@ unsafe fn multiply_turned<T: Tiles, E: Element>(
                 let part = Block {
                     left: turned.as_ptr(),
                     left_stride: SIDE,
-                    right: block.right.add(column),
-                    sums: block.sums.add(column),
-                    ..*block
+                    ..block.after_columns(column)
                 };
                 multiply_block(tiles, rows, panel, &part.in_steps(&turned_steps));
             }

@@ -39,7 +39,7 @@ pub use smalti_kernels::activation::Activation;
 
 use crate::error::{Error, Result};
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 /// Says what is wrong with the instruction set that `SMALTI_ISA` asks for, if it cannot be used.
 pub fn check_instruction_set() -> Result<()> {
@@ -48,9 +48,13 @@ pub fn check_instruction_set() -> Result<()> {
         .map_err(Error::Input)
 }
 
+/// Whether a device is the CPU backend, with autodiff or without.
+pub(crate) fn is_cpu(device: &Device) -> bool {
+    let device = device.clone().inner();
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
 /// Whether the CPU kernels can run on this tensor: it lies on the CPU backend, in f32 or bf16.
 fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
-    let device = tensor.device().inner();
-    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
-        && matches!(tensor.dtype(), DType::F32 | DType::BF16)
+    is_cpu(&tensor.device()) && matches!(tensor.dtype(), DType::F32 | DType::BF16)
 }

@@ -10,8 +10,6 @@ pub use state::DecoderState;
 use super::config::PriorConfig;
 use super::gpt::{self, Gpt};
 use crate::checkpoint::host_values;
-use burn::backend::DispatchDevice;
-use burn::tensor::Device;
 use layers::{Norm, Projection};
 use smalti_kernels::decoding::WeightFormat;
 use smalti_kernels::decoding::attention::{CacheShape, CausalRule, KeyValueCache};
@@ -50,12 +48,6 @@ impl Decoder {
             unmasked_prefix: config.unmasked_prefix,
             format,
         }
-    }
-
-    /// Whether a network on `device` gains by being prepared: it runs on the CPU anyway.
-    pub fn supports(device: &Device) -> bool {
-        let device = device.clone().inner();
-        matches!(device.as_dispatch(), DispatchDevice::Flex(_))
     }
 
     /// An empty state for `batch` sequences of up to `capacity` tokens. Where weights are compact, so are keys and

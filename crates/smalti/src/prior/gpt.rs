@@ -219,9 +219,7 @@ impl SelfAttention {
     }
 
     fn forward(&self, input: Tensor<3>, precision: Precision) -> Tensor<3> {
-        let query = self.split(self.query.forward(input.clone(), precision));
-        let key = self.split(self.key.forward(input.clone(), precision));
-        let value = self.split(self.value.forward(input, precision));
+        let [query, key, value] = self.project(input, precision);
         let attended = ops::attention_with_dropout(query, key, value, self.mask, &self.drop);
         self.proj.forward(self.join(attended), precision)
     }
@@ -234,9 +232,7 @@ impl SelfAttention {
         precision: Precision,
     ) -> Tensor<3> {
         let [batch, count, width] = input.dims();
-        let query = self.split(self.query.forward(input.clone(), precision));
-        let key = self.split(self.key.forward(input.clone(), precision));
-        let value = self.split(self.value.forward(input, precision));
+        let [query, key, value] = self.project(input, precision);
         let (heads, end) = (self.heads, length + count);
         let depth = width / heads;
         let place = [0..batch, length..end, 0..heads, 0..depth];
@@ -252,6 +248,12 @@ impl SelfAttention {
         let values = cache.values.clone().slice(seen);
         let attended = ops::attention(query, keys, values, self.mask);
         self.proj.forward(self.join(attended), precision)
+    }
+
+    /// Queries, keys and values of all heads.
+    fn project(&self, input: Tensor<3>, precision: Precision) -> [Tensor<4>; 3] {
+        [&self.query, &self.key, &self.value]
+            .map(|layer| self.split(layer.forward(input.clone(), precision)))
     }
 
     fn split(&self, tensor: Tensor<3>) -> Tensor<4> {

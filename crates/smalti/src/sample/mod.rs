@@ -11,6 +11,7 @@ use crate::checkpoint::host_values;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::ops::is_cpu;
 use crate::prior::{Decoder, Gpt, PriorConfig};
 use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
@@ -98,8 +99,7 @@ pub fn sample_codes(
 ) -> Result<Vec<Vec<i64>>> {
     options.check()?;
     let grid = options.grid(config)?;
-    let packed = Decoder::supports(&gpt.pos_emb.val().device());
-    let (decoder, network) = if packed {
+    let (decoder, network) = if is_cpu(&gpt.pos_emb.val().device()) {
         (Some(Decoder::new(gpt, config, options.weights)), None)
     } else {
         (None, Some(gpt))

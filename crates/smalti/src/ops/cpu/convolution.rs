@@ -39,6 +39,30 @@ pub struct Operands<T> {
     residual: T,
 }
 
+impl<T> Operands<T> {
+    fn map<U>(self, function: impl Fn(T) -> U) -> Operands<U> {
+        Operands {
+            input: function(self.input),
+            weight: function(self.weight),
+            bias: function(self.bias),
+            gamma: function(self.gamma),
+            beta: function(self.beta),
+            residual: function(self.residual),
+        }
+    }
+
+    fn each_ref(&self) -> Operands<&T> {
+        Operands {
+            input: &self.input,
+            weight: &self.weight,
+            bias: &self.bias,
+            gamma: &self.gamma,
+            beta: &self.beta,
+            residual: &self.residual,
+        }
+    }
+}
+
 /// What the backward pass needs: operands (`residual` is the output), mean and reciprocal deviation.
 type Saved<B> = (
     Operands<FloatTensor<B>>,
@@ -92,14 +116,14 @@ impl ConvolutionOps for Flex {
         spec: ConvolutionSpec,
     ) -> FlexTensor {
         let operands = Operands {
-            input: &input,
-            weight: &weight,
-            bias: &bias,
-            gamma: &gamma,
-            beta: &beta,
-            residual: &residual,
+            input,
+            weight,
+            bias,
+            gamma,
+            beta,
+            residual,
         };
-        Self::convolve(operands, &spec).0
+        Self::convolve(operands.each_ref(), &spec).0
     }
 
     fn smalti_convolution_weight_gradient(
@@ -155,19 +179,12 @@ impl<B: ConvolutionOps + ConvolutionKernels, C: CheckpointStrategy> ConvolutionO
         let nodes = [&input, &weight, &bias, &gamma, &beta, &residual].map(|tensor| tensor.node());
         let kept = output.clone();
         record::<B, C, ConvolutionBackward, 6>(nodes, output, || {
+            let mut saved = operands.map(Clone::clone);
             // An output is kept for the sign of its values; otherwise any small tensor will do.
-            let output = if spec.activation == Activation::None {
-                operands.bias.clone()
+            saved.residual = if spec.activation == Activation::None {
+                saved.bias.clone()
             } else {
                 kept
-            };
-            let saved = Operands {
-                input: operands.input.clone(),
-                weight: operands.weight.clone(),
-                bias: operands.bias.clone(),
-                gamma: operands.gamma.clone(),
-                beta: operands.beta.clone(),
-                residual: output,
             };
             (saved, statistics, spec)
         })
@@ -400,15 +417,7 @@ fn weight_gradient<E: Value>(
     geometry: &Geometry,
     gradient: &Values,
 ) -> FlexTensor {
-    let refs = Operands {
-        input: &operands.input,
-        weight: &operands.weight,
-        bias: &operands.bias,
-        gamma: &operands.gamma,
-        beta: &operands.beta,
-        residual: &operands.residual,
-    };
-    let coefficients = coefficients(&refs, statistics, spec);
+    let coefficients = coefficients(&operands.each_ref(), statistics, spec);
     let input = Values::of(&operands.input);
     let source = source::<E>(&input, &coefficients, spec);
     let mut result = unset(geometry.outer().weight_len());

@@ -4,6 +4,7 @@ use super::*;
 use crate::checkpoint::{HostTensor, load_parameters, parameters};
 use crate::initializer::Initializer;
 use crate::prior::codes::token_tensor;
+use burn::tensor::Device;
 use std::slice::from_ref;
 
 const BATCH: usize = 2;
