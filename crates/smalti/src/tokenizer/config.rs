@@ -6,18 +6,32 @@ use serde::{Deserialize, Serialize};
 
 /// Which quantiser stands between encoder and decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum QuantizerKind {
     /// The nearest code by Euclidean distance: the authors' `VectorQuantizer2`.
     Nearest,
     /// The nearest code among unit vectors, vectors normalised before the search (ViT-VQGAN, LlamaGen).
     L2,
+    /// The nearest code, codes being moving averages of the vectors that chose them.
+    Ema,
+    /// The same among unit vectors.
+    EmaL2,
+}
+
+/// Whose networks encoder and decoder are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// The paper's; latent-diffusion, diffusers and LlamaGen have the same.
+    #[default]
+    Taming,
 }
 
 /// A tokenizer's architecture. The defaults are a small network whose codebook stays alive on small data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenizerConfig {
+    pub family: Family,
     /// The picture side the network is meant for. It only decides at which levels `attention_resolutions` falls.
     pub resolution: usize,
     pub in_channels: usize,
@@ -34,6 +48,14 @@ pub struct TokenizerConfig {
     pub embed_dim: usize,
     pub codebook_size: usize,
     pub quantizer: QuantizerKind,
+    /// FSQ: how many values each of the `embed_dim` dimensions takes; `codebook_size` is their product.
+    pub fsq_levels: Vec<usize>,
+    /// LFQ: whether the first dimension is the highest bit of the code, in place of the lowest.
+    pub lfq_high_bit_first: bool,
+    /// Residual: how many codes stand for one position, each for what those before it left over.
+    pub codes_per_position: usize,
+    /// Gumbel: weight of the divergence of the choice from an even one.
+    pub kl_weight: f32,
     /// Weight of the commitment loss.
     pub beta: f32,
     /// Weigh the codebook loss by `beta` in place of the commitment loss, as the authors' released models were trained.
@@ -43,6 +65,7 @@ pub struct TokenizerConfig {
 impl Default for TokenizerConfig {
     fn default() -> Self {
         Self {
+            family: Family::Taming,
             resolution: 64,
             in_channels: 3,
             out_channels: 3,
@@ -54,6 +77,10 @@ impl Default for TokenizerConfig {
             embed_dim: 8,
             codebook_size: 1024,
             quantizer: QuantizerKind::L2,
+            fsq_levels: vec![],
+            lfq_high_bit_first: false,
+            codes_per_position: 1,
+            kl_weight: 5e-4,
             beta: 0.25,
             legacy_beta: false,
         }

@@ -20,6 +20,8 @@ pub fn describe(
     let quantizer = match network.quantizer {
         QuantizerKind::Nearest => "nearest code",
         QuantizerKind::L2 => "nearest unit-length code",
+        QuantizerKind::Ema => "nearest code, codes as moving averages",
+        QuantizerKind::EmaL2 => "nearest unit-length code, codes as moving averages",
     };
     let adversary = training.discriminator_weight > 0.0;
     let mut parameters = trainer.tokenizer.num_params();

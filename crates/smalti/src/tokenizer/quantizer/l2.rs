@@ -1,7 +1,8 @@
 //! Nearest-code quantisation among unit vectors: encoder vectors and codes are divided by their length before the
 //! search, so that no code is out of reach because of its length (ViT-VQGAN, section 3.2; LlamaGen).
 
-use super::{LossWeights, Quantized, gather_rows, quantize};
+use super::codebook::Rows;
+use super::{Codebook, LossWeights, Quantized, QuantizerStep, gather_rows, normalize, quantize};
 use crate::initializer::Initializer;
 use crate::layers::Embedding;
 use crate::tokenizer::config::TokenizerConfig;
@@ -27,12 +28,13 @@ impl L2Quantizer {
         }
     }
 
-    /// Quantizes `[b, h, w, embed_dim]`.
-    pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
+    /// Quantises `[b, h, w, embed_dim]`.
+    pub fn forward(&self, vectors: Tensor<4>, step: Option<&QuantizerStep>) -> Quantized {
         quantize(
             normalize(vectors),
             normalize(self.embedding.weight.val()),
             self.weights,
+            step,
         )
     }
 
@@ -40,10 +42,12 @@ impl L2Quantizer {
     pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         gather_rows(normalize(self.embedding.weight.val()), codes)
     }
-}
 
-/// Every vector along the last axis divided by its length. A zero vector stays zero, and its gradient finite.
-fn normalize<const D: usize>(vectors: Tensor<D>) -> Tensor<D> {
-    let squares = vectors.clone().square().sum_dim(D - 1);
-    vectors / squares.clamp_min(1e-24).sqrt()
+    pub(super) fn codebooks(&mut self) -> Vec<Codebook<'_>> {
+        vec![Codebook {
+            rows: Rows::Learned(&mut self.embedding.weight),
+            unit_length: true,
+            path: "embedding.weight".into(),
+        }]
+    }
 }

@@ -1,6 +1,7 @@
 //! Nearest-code quantisation with straight-through gradients (`VectorQuantizer2` of taming/modules/vqvae/quantize.py).
 
-use super::{LossWeights, Quantized, gather_rows, quantize};
+use super::codebook::Rows;
+use super::{Codebook, LossWeights, Quantized, QuantizerStep, gather_rows, quantize};
 use crate::initializer::Initializer;
 use crate::layers::Embedding;
 use crate::tokenizer::config::TokenizerConfig;
@@ -27,13 +28,21 @@ impl NearestQuantizer {
         }
     }
 
-    /// Quantizes `[b, h, w, embed_dim]`.
-    pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
-        quantize(vectors, self.embedding.weight.val(), self.weights)
+    /// Quantises `[b, h, w, embed_dim]`.
+    pub fn forward(&self, vectors: Tensor<4>, step: Option<&QuantizerStep>) -> Quantized {
+        quantize(vectors, self.embedding.weight.val(), self.weights, step)
     }
 
     /// The code vectors of `codes` `[b, h, w]`, `[b, h, w, embed_dim]`.
     pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         gather_rows(self.embedding.weight.val(), codes)
+    }
+
+    pub(super) fn codebooks(&mut self) -> Vec<Codebook<'_>> {
+        vec![Codebook {
+            rows: Rows::Learned(&mut self.embedding.weight),
+            unit_length: false,
+            path: "embedding.weight".into(),
+        }]
     }
 }

@@ -18,8 +18,18 @@ fn config(quantizer: QuantizerKind, legacy_beta: bool) -> TokenizerConfig {
     }
 }
 
-fn kinds() -> [QuantizerKind; 2] {
+/// Those whose codebook follows a gradient.
+fn learned() -> [QuantizerKind; 2] {
     [QuantizerKind::Nearest, QuantizerKind::L2]
+}
+
+fn all() -> [QuantizerKind; 4] {
+    [
+        QuantizerKind::Nearest,
+        QuantizerKind::L2,
+        QuantizerKind::Ema,
+        QuantizerKind::EmaL2,
+    ]
 }
 
 fn quantizer(config: &TokenizerConfig) -> Quantizer {
@@ -39,23 +49,24 @@ fn vectors(seed: u64) -> Tensor<4> {
 }
 
 fn codebook(quantizer: &Quantizer) -> Tensor<2> {
-    match quantizer {
-        Quantizer::Nearest(nearest) => nearest.embedding.weight.val(),
-        Quantizer::L2(l2) => l2.embedding.weight.val(),
+    match &mut quantizer.clone().codebooks()[0].rows {
+        Rows::Learned(weight) => weight.val(),
+        Rows::Averaged(embedding) => embedding.weight.val(),
     }
 }
 
 fn with_codebook(mut quantizer: Quantizer, values: Tensor<2>) -> Quantizer {
     let weight = burn::module::Param::from_tensor(values);
-    match &mut quantizer {
-        Quantizer::Nearest(nearest) => nearest.embedding.weight = weight,
-        Quantizer::L2(l2) => l2.embedding.weight = weight,
+    match &mut quantizer.codebooks()[0].rows {
+        Rows::Learned(old) => **old = weight,
+        Rows::Averaged(old) => old.weight = weight,
     }
     quantizer
 }
 
 fn loss(quantizer: &Quantizer, vectors: Tensor<4>) -> f32 {
-    quantizer.forward(vectors).loss.into_scalar()
+    let quantized = quantizer.forward_training(vectors, &QuantizerStep::default());
+    quantized.loss.into_scalar()
 }
 
 /// Difference quotients of `f` around `point`. The loss is quadratic in pieces, so a wide step is exact enough.
@@ -87,7 +98,7 @@ fn assert_near(what: &str, ours: &[f32], truth: &[f32]) {
 /// commitment term alone if the other's weight is 0, and so for the codes.
 #[test]
 fn gradients_of_the_loss_are_its_difference_quotients() {
-    for kind in kinds() {
+    for kind in learned() {
         for (legacy, beta, by_vectors) in
             [(false, 0.0, false), (true, 0.0, true), (false, 0.25, false)]
         {
@@ -97,7 +108,7 @@ fn gradients_of_the_loss_are_its_difference_quotients() {
             };
             let quantizer = quantizer(&config);
             let input = vectors(5).require_grad();
-            let gradients = quantizer.forward(input.clone()).loss.backward();
+            let gradients = quantizer.forward_training(input.clone(), &QuantizerStep::default()).loss.backward();
             let to_vectors = host_values(input.grad(&gradients).unwrap());
             let to_codes = host_values(codebook(&quantizer).grad(&gradients).unwrap());
             let from = |values: Vec<f32>| {
@@ -129,7 +140,7 @@ fn the_latent_is_the_code_forward_and_the_vector_backward() {
     let config = config(QuantizerKind::Nearest, false);
     let quantizer = quantizer(&config);
     let input = vectors(6).require_grad();
-    let quantized = quantizer.forward(input.clone());
+    let quantized = quantizer.forward_training(input.clone(), &QuantizerStep::default());
     let looked_up = host_values(quantizer.lookup(quantized.codes));
     assert_near("latent", &host_values(quantized.latent.clone()), &looked_up);
     let gradients = quantized.latent.sum().backward();
@@ -150,7 +161,7 @@ fn unit_length_latents_have_unit_length() {
 fn a_zero_vector_has_a_finite_gradient() {
     let quantizer = quantizer(&config(QuantizerKind::L2, false));
     let input = (vectors(8) * 0.0).detach().require_grad();
-    let quantized = quantizer.forward(input.clone());
+    let quantized = quantizer.forward_training(input.clone(), &QuantizerStep::default());
     let gradients = (quantized.latent.sum() + quantized.loss).backward();
     assert!(
         host_values(input.grad(&gradients).unwrap())
@@ -161,7 +172,7 @@ fn a_zero_vector_has_a_finite_gradient() {
 
 #[test]
 fn parameters_survive_a_file() {
-    for kind in kinds() {
+    for kind in all() {
         let config = config(kind, false);
         let original = quantizer(&config);
         let saved = parameters(&original, "quantize.", str::to_string);
@@ -182,4 +193,50 @@ fn parameters_survive_a_file() {
         };
         assert_eq!(codes(&loaded), codes(&original));
     }
+}
+
+#[test]
+fn averaged_codebooks_ask_for_the_commitment_alone() {
+    for kind in [QuantizerKind::Ema, QuantizerKind::EmaL2] {
+        let config = TokenizerConfig {
+            beta: 0.5,
+            ..config(kind, false)
+        };
+        let quantizer = quantizer(&config);
+        let input = vectors(5).require_grad();
+        let step = QuantizerStep::default();
+        let quantized = quantizer.forward_training(input.clone(), &step);
+        let gradient = host_values(input.grad(&quantized.loss.backward()).unwrap());
+        let values = host_values(vectors(5));
+        let slopes = quotients(&values, |moved| {
+            let moved = Tensor::<1>::from_floats(moved.as_slice(), &device());
+            loss(&quantizer, moved.reshape([1, 2, 2, 3]))
+        });
+        assert_near("vectors", &gradient, &slopes);
+    }
+}
+
+/// The rotation is linear in the vector, so it can be read off at the unit vectors: it must turn the vector into the code
+/// and keep lengths up to |q| / |z|.
+#[test]
+fn the_rotation_turns_the_vector_into_the_code() {
+    let values = |numbers: [f32; 3]| Tensor::<1>::from_floats(numbers, &device()).reshape([1, 1, 1, 3]);
+    let (vector, code) = ([0.3f32, -1.2, 0.7], [1.1f32, 0.4, -0.2]);
+    let mut rows = Vec::new();
+    for output in 0..3 {
+        let input = values(vector).require_grad();
+        let passed = CodeGradient::Rotation.pass(input.clone(), values(code));
+        assert_near("value", &host_values(passed.clone()), &code);
+        let gradients = passed.slice([0..1, 0..1, 0..1, output..output + 1]).sum().backward();
+        rows.push(host_values(input.grad(&gradients).unwrap()));
+    }
+    let length = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    let scale = length(&code) / length(&vector);
+    for (row, code) in rows.iter().zip(code) {
+        let turned: f32 = row.iter().zip(vector).map(|(a, b)| a * b).sum();
+        assert!((turned - code).abs() < 1e-4, "{turned} instead of {code}");
+        assert!((length(row) - scale).abs() < 1e-4);
+    }
+    let across: f32 = rows[0].iter().zip(&rows[1]).map(|(a, b)| a * b).sum();
+    assert!(across.abs() < 1e-4, "rows of a rotation are orthogonal, not {across}");
 }
