@@ -11,6 +11,7 @@ pub mod data;
 pub mod error;
 pub mod initializer;
 pub mod layers;
+pub mod metrics;
 pub mod model;
 pub mod ops;
 pub mod prior;

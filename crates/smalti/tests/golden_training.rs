@@ -136,10 +136,12 @@ fn one_step_of_stage_one() {
         .update(|tokenizer| load_parameters(tokenizer, &initial, "", str::to_string).unwrap());
     let discriminator = without_prefix(&initial, "loss.discriminator.");
     trainer
+        .adversary
         .discriminator
         .update(|fresh| load_parameters(fresh, &discriminator, "", Discriminator::key).unwrap());
 
-    let (outcome, mut gradients) = trainer.gradients(picture(&io["batch"], &device), true);
+    let plan = recipe().training.plan(1, 1.0);
+    let (outcome, mut gradients) = trainer.gradients(picture(&io["batch"], &device), &plan);
     for (theirs, ours) in [
         ("total_loss", "total_loss"),
         ("quant_loss", "quant_loss"),
@@ -171,7 +173,7 @@ fn one_step_of_stage_one() {
         "gradient of {name}: off by {worst:e} of its largest value"
     );
     let discriminator = gradients.discriminator.as_mut().unwrap();
-    let discriminator = named(&*trainer.discriminator, discriminator);
+    let discriminator = named(&*trainer.adversary.discriminator, discriminator);
     let norm = step["grad_norm_disc"].as_f64().unwrap();
     let ours = norm_of(&discriminator);
     assert!((ours / norm - 1.0).abs() < 1e-3, "norm {ours} for {norm}");
@@ -194,19 +196,20 @@ fn assert_some_rounding_agrees(trainer: &mut TokenizerTrainer, io: &TensorMap) {
     let device = trainer.tokenizer.post_quant_conv.weight.val().device();
     let (original, discriminator) = (
         Tokenizer::clone(&trainer.tokenizer),
-        Discriminator::clone(&trainer.discriminator),
+        Discriminator::clone(&trainer.adversary.discriminator),
     );
     let (mut least, mut least_discriminator) = (f32::MAX, f32::MAX);
     for seed in 0..64 {
         device.seed(seed);
         *trainer.tokenizer = original.clone();
         trainer.tokenizer.decoder = original.decoder.clone().map(&mut LastBit);
-        *trainer.discriminator = discriminator.clone().map(&mut LastBit);
-        let (_, mut gradients) = trainer.gradients(picture(&io["batch"], &device), true);
+        *trainer.adversary.discriminator = discriminator.clone().map(&mut LastBit);
+        let plan = recipe().training.plan(1, 1.0);
+        let (_, mut gradients) = trainer.gradients(picture(&io["batch"], &device), &plan);
         let (worst, _) = worst_gradient(&named(&*trainer.tokenizer, &mut gradients.tokenizer), io);
         least = least.min(worst);
         let mut gradients = gradients.discriminator.unwrap();
-        let gradients = named(&*trainer.discriminator, &mut gradients);
+        let gradients = named(&*trainer.adversary.discriminator, &mut gradients);
         let (worst, _) = worst_discriminator_gradient(&gradients, io);
         least_discriminator = least_discriminator.min(worst);
         println!(

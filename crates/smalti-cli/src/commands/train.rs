@@ -9,7 +9,7 @@ use smalti::data::Dataset;
 use smalti::model::Model;
 use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
 use smalti::tokenizer::train::perceptual_file;
-use smalti::tokenizer::{self, Lpips, TokenizerJob, TokenizerRecipe};
+use smalti::tokenizer::{self, Lpips, TokenizerJob, TokenizerRecipe, presets};
 use smalti::training::settings::{Settings, set, set_from_argument, set_from_file};
 use smalti::training::{Run, Trained};
 use smalti::{Error, Result, weights};
@@ -139,6 +139,18 @@ fn check_data(data: &Path) -> Result<()> {
 pub struct TrainTokenizer {
     #[command(flatten)]
     training: Training,
+    /// Presets, separated by commas: a method (robust, classic, fsq, simvq), a size (tiny, small, base, imagenet), a
+    /// downsampling factor (f4, f8, f16, f32) [default: robust]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        conflicts_with = "resume"
+    )]
+    preset: Vec<String>,
+    /// Start from the weights of this model, with its network
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    init_from: Option<PathBuf>,
     /// The perceptual loss: vgg, alex, none, or a file of LPIPS weights
     #[arg(long)]
     perceptual: Option<String>,
@@ -147,9 +159,22 @@ pub struct TrainTokenizer {
 impl TrainTokenizer {
     fn run(self, common: &Common) -> Result<()> {
         let mut recipe = TokenizerRecipe::default();
+        if self.training.resume.is_none() {
+            let chosen: Vec<&str> = self.preset.iter().map(String::as_str).collect();
+            presets::apply(&mut [&mut recipe.network, &mut recipe.training], &chosen)?;
+            recipe.network.resolution = 0;
+        }
+        if let Some(model) = &self.init_from {
+            recipe.training.init_from = model.clone();
+            recipe.network = models::load(model, common)?.tokenizer_config;
+        }
         self.training
             .apply(common, &mut [&mut recipe.network, &mut recipe.training])?;
         let settings = &mut recipe.training;
+        if recipe.network.resolution == 0 {
+            // Nobody said for which size attention levels are meant: for that of the training pictures.
+            recipe.network.resolution = settings.size;
+        }
         if let Some(perceptual) = &self.perceptual {
             settings.perceptual = perceptual.clone();
         }
@@ -166,7 +191,12 @@ impl TrainTokenizer {
         if !resume {
             Run::check_free(&out)?;
         }
+        let start = match resume || recipe.training.init_from.as_os_str().is_empty() {
+            true => None,
+            false => Some(models::load(&recipe.training.init_from, common)?),
+        };
         let job = TokenizerJob {
+            start,
             lpips: load_lpips(&recipe.training.perceptual, common)?,
             recipe,
             out: out.clone(),

@@ -75,9 +75,10 @@ pub(super) fn step(spec: &Spec, device: &Device) -> Result<Repetition> {
     let lpips = networks::lpips(&device)?;
     let mut trainer = TokenizerTrainer::new(&recipe, Some(lpips), &device);
     let pixels = networks::pictures(spec.batch, recipe.training.size, &device);
-    let learning_rate = recipe.training.learning_rate;
+    // The end of a run: the discriminator takes part with its full weight.
+    let plan = recipe.training.plan(recipe.training.steps, 1.0);
     Ok(Box::new(move || {
-        Ok(timed(|| trainer.step(pixels.clone(), learning_rate, true)))
+        Ok(timed(|| trainer.step(pixels.clone(), &plan)))
     }))
 }
 

@@ -13,6 +13,6 @@ mod torch;
 
 pub(crate) use file::sync_folder;
 pub use file::{read_tensors, write_atomic, write_tensors};
-pub(crate) use parameters::{ParameterPath, host_codes, host_values};
+pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values};
 pub use parameters::{load_parameters, parameters};
 pub use tensor::{HostTensor, TensorMap, Values};

@@ -96,7 +96,12 @@ pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Codes on the host, in reading order.
 pub(crate) fn host_codes(codes: Tensor<3, Int>) -> Vec<i64> {
-    codes
+    host_indices(codes)
+}
+
+/// The values of a tensor of whole numbers on the host, row-major.
+pub(crate) fn host_indices<const D: usize>(indices: Tensor<D, Int>) -> Vec<i64> {
+    indices
         .into_data_as::<i64>()
         .try_into_vec()
         .expect("the values were just converted to i64")

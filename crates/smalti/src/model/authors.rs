@@ -125,6 +125,7 @@ fn tokenizer_config(params: &Value) -> Result<TokenizerConfig> {
         beta: 0.25,
         // VQModel never passes `legacy` on, so every model of the authors was trained with the old weighting.
         legacy_beta: true,
+        ..TokenizerConfig::default()
     };
     config.check()?;
     Ok(config)

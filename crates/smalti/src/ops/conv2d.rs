@@ -171,7 +171,11 @@ fn run(
 /// A tensor for a place that an operation has no use for.
 pub(super) fn placeholder<const D: usize>(beside: &Tensor<D>) -> Tensor<1> {
     let device = beside.device().inner();
-    Tensor::from_inner(Tensor::zeros([0], &device))
+    let empty = Tensor::zeros([0], &device);
+    match beside.is_autodiff() {
+        true => Tensor::from_inner(empty),
+        false => empty,
+    }
 }
 
 /// The gradient of a convolution's weight, given the gradient of its output; what the adaptive weight λ of the

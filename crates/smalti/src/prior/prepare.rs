@@ -7,7 +7,7 @@ use super::recipe::ConditionKind;
 use super::train::PriorJob;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
-use crate::training::{Event, Observer, report_skipped};
+use crate::training::{Event, Observer, skipped_pictures};
 use std::path::PathBuf;
 
 /// Pictures that are held in memory at a time while codes are computed.
@@ -163,7 +163,9 @@ impl CodeMaker<'_> {
             };
             let (mut pictures, kept, bad) =
                 data::load_all(&part, &training.transform(), training.background)?;
-            report_skipped(&bad, observer);
+            for note in skipped_pictures(&bad) {
+                observer.event(Event::Note(note));
+            }
             // -1 where a picture has no class.
             let class = |&item: &usize| part.items[item].class.map_or(-1, |class| class as i64);
             let mut classes: Vec<i64> = kept.iter().map(class).collect();

@@ -57,7 +57,7 @@ impl PriorTrainer {
         let gradients = GradientsParams::from_grads(loss.backward(), &*self.gpt);
         let adam = &mut self.adam;
         self.gpt
-            .update(|gpt| adam.step(learning_rate, gpt, gradients));
+            .update(|gpt| adam.step(learning_rate, 1.0, gpt, gradients));
         Ok(f64::from(value))
     }
 

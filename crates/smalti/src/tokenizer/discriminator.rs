@@ -17,7 +17,8 @@ pub struct Discriminator {
 impl Discriminator {
     /// `layers` convolutions of stride 2, widths doubling from `channels` to at most eight times that, then two of
     /// stride 1 (paper: 3 layers, 64 channels). Weights N(0, 0.02), scales N(1, 0.02).
-    pub fn new(init: &mut Initializer, in_channels: usize, channels: usize, layers: usize) -> Self {
+    pub fn new(init: &mut Initializer, in_channels: usize, config: &DiscriminatorConfig) -> Self {
+        let (channels, layers) = (config.channels, config.layers);
         let width = |layer: usize| channels * (1 << layer.min(3));
         let mut convs = vec![convolution(init, [in_channels, channels], 2, true)];
         let mut norms = Vec::new();
@@ -42,7 +43,8 @@ impl Discriminator {
     }
 
     /// The smallest picture side that leaves at least one logit.
-    pub fn smallest_side(layers: usize) -> usize {
+    pub fn smallest_side(config: &DiscriminatorConfig) -> usize {
+        let layers = config.layers;
         // Each stride-1 4×4 convolution with padding 1 takes one pixel off; the strided ones halve.
         3 << layers
     }
@@ -74,4 +76,34 @@ fn convolution(init: &mut Initializer, channels: [usize; 2], stride: usize, bias
         conv.bias = None;
     }
     conv
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiscriminatorKind {
+    Patch,
+    Stylegan,
+}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiscriminatorNorm {
+    Batch,
+    Act,
+    None,
+}
+#[derive(Debug, Clone, Copy)]
+pub struct DiscriminatorConfig {
+    pub kind: DiscriminatorKind,
+    pub norm: DiscriminatorNorm,
+    pub channels: usize,
+    pub layers: usize,
+    pub size: usize,
+}
+impl Discriminator {
+    pub fn needs_initialization(&self) -> bool {
+        false
+    }
+    pub fn initialize(self, _p: Tensor<4>) -> Self {
+        self
+    }
 }

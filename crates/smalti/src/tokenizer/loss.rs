@@ -1,94 +1,60 @@
 //! The losses of stage 1 (`VQLPIPSWithDiscriminator` of taming/modules/losses/vqperceptual.py).
 
-use super::discriminator::Discriminator;
 use super::perceptual::Lpips;
 use crate::ops;
-use burn::tensor::{Tensor, activation::softplus};
-use serde::{Deserialize, Serialize};
-
-/// The discriminator's loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdversarialLoss {
-    Hinge,
-    Vanilla,
-}
+use burn::tensor::Tensor;
 
 /// The reconstruction loss and its parts, each `[1]`.
 pub struct ReconstructionLoss {
-    /// Mean of absolute difference plus weighted LPIPS: the authors' `nll_loss` and `rec_loss`.
+    /// The weighted sum: the authors' `nll_loss` and `rec_loss`.
     pub total: Tensor<1>,
-    /// Mean absolute difference of pixels in [-1, 1].
+    /// Mean absolute difference of pixels in [-1, 1], before its weight; of label maps the binary cross-entropy.
     pub pixel: Tensor<1>,
     /// Mean LPIPS, before its weight.
-    pub perceptual: Tensor<1>,
+    pub perceptual: Option<Tensor<1>>,
 }
 
-/// |x − x̂| + weight · LPIPS(x, x̂), averaged over the batch.
+/// How much the parts of the reconstruction loss count.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReconstructionWeights {
+    /// Of |x − x̂|.
+    pub l1: f32,
+    /// Of (x − x̂)².
+    pub l2: f32,
+    pub perceptual: f32,
+}
+
+/// l1·|x − x̂| + l2·(x − x̂)² + perceptual·LPIPS(x, x̂), averaged over the batch. A weight of 0 leaves its part out.
 pub fn reconstruction_loss(
     pixels: Tensor<4>,
     reconstruction: Tensor<4>,
-    perceptual: Option<(&Lpips, f32)>,
+    lpips: Option<&Lpips>,
+    weights: ReconstructionWeights,
 ) -> ReconstructionLoss {
-    let pixel = (pixels.clone() - reconstruction.clone()).abs().mean();
-    match perceptual {
-        Some((lpips, weight)) => {
-            let perceptual = lpips.distance(pixels, reconstruction).mean();
-            ReconstructionLoss {
-                total: pixel.clone() + perceptual.clone() * weight,
-                pixel,
-                perceptual,
-            }
-        }
-        None => ReconstructionLoss {
-            total: pixel.clone(),
-            perceptual: pixel.zeros_like().detach(),
-            pixel,
-        },
+    let difference = pixels.clone() - reconstruction.clone();
+    let pixel = difference.clone().abs().mean();
+    let mut total = pixel.clone() * weights.l1;
+    if weights.l2 != 0.0 {
+        total = total + difference.square().mean() * weights.l2;
     }
-}
-
-/// What the generator wants of the discriminator's logits: minus their mean.
-pub fn generator_loss(logits_fake: Tensor<4>) -> Tensor<1> {
-    logits_fake.mean().neg()
-}
-
-/// The discriminator's loss and the mean logits it saw, each `[1]`.
-pub struct DiscriminatorLoss {
-    pub total: Tensor<1>,
-    pub logits_real: Tensor<1>,
-    pub logits_fake: Tensor<1>,
-}
-
-/// Real and reconstructed pictures go through the discriminator apart, so each has its own batch statistics.
-pub fn discriminator_loss(
-    discriminator: &Discriminator,
-    real: Tensor<4>,
-    fake: Tensor<4>,
-    loss: AdversarialLoss,
-) -> DiscriminatorLoss {
-    let real = discriminator.forward(real);
-    let fake = discriminator.forward(fake);
-    let total = match loss {
-        AdversarialLoss::Hinge => {
-            ops::relu(real.clone().neg() + 1.0).mean() + ops::relu(fake.clone() + 1.0).mean()
-        }
-        AdversarialLoss::Vanilla => {
-            softplus(real.clone().neg(), 1.0).mean() + softplus(fake.clone(), 1.0).mean()
-        }
-    };
-    DiscriminatorLoss {
-        total: total * 0.5,
-        logits_real: real.mean(),
-        logits_fake: fake.mean(),
+    let perceptual = lpips
+        .filter(|_| weights.perceptual != 0.0)
+        .map(|lpips| lpips.distance(pixels, reconstruction).mean());
+    if let Some(perceptual) = &perceptual {
+        total = total + perceptual.clone() * weights.perceptual;
+    }
+    ReconstructionLoss {
+        total,
+        pixel,
+        perceptual,
     }
 }
 
 /// The adaptive weight λ (paper, equation 7): by how much the adversarial gradient is scaled so that, at the decoder's
-/// last layer, it is as long as the reconstruction gradient; at most 1e4.
+/// last layer, it is as long as the reconstruction gradient. Not limited yet.
 pub fn adaptive_weight(reconstruction_gradient: Tensor<4>, adversarial_gradient: Tensor<4>) -> f32 {
     let norm = |gradient: Tensor<4>| -> f32 { gradient.square().sum().sqrt().into_scalar() };
-    (norm(reconstruction_gradient) / (norm(adversarial_gradient) + 1e-4)).clamp(0.0, 1e4)
+    norm(reconstruction_gradient) / (norm(adversarial_gradient) + 1e-4)
 }
 
 /// The reconstruction loss of tokenizers of label maps: binary cross-entropy of logits `[b, h, w, labels]` against

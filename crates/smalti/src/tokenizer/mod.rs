@@ -1,20 +1,24 @@
 //! Stage 1, the VQGAN (paper section 3.1): pictures to codes and back, and how it is trained.
 
+pub mod adversarial;
 pub mod blocks;
 pub mod config;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
+mod kmeans;
 pub mod loss;
 mod measure;
 pub mod network;
 pub mod perceptual;
 pub mod picture;
 pub mod plan;
+pub mod presets;
 pub mod quantizer;
 pub mod recipe;
 pub mod train;
 pub mod trainer;
+pub mod upkeep;
 
 pub use config::{QuantizerKind, TokenizerConfig};
 pub use network::Tokenizer;

@@ -27,7 +27,7 @@ pub fn describe(
     let mut parameters = trainer.tokenizer.num_params();
     let mut line = format!("{:.2} M parameters", parameters as f64 / 1e6);
     if adversary {
-        let discriminator = trainer.discriminator.num_params();
+        let discriminator = trainer.adversary.discriminator.num_params();
         parameters += discriminator;
         line += &format!(", discriminator {:.2} M", discriminator as f64 / 1e6);
     }

@@ -1,7 +1,12 @@
 //! How a tokenizer is trained: every setting of stage 1 with its default.
 
+use super::adversarial::AdversarialLoss;
 use super::config::TokenizerConfig;
-use super::loss::AdversarialLoss;
+use super::discriminator::{
+    Discriminator, DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm,
+};
+use super::quantizer::{CodeGradient, QuantizerStep};
+use super::upkeep::UpkeepConfig;
 use crate::data::{Crop, Filter, Resize, Transform};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
@@ -39,22 +44,62 @@ pub struct TokenizerTraining {
     pub background: [u8; 3],
     /// The share of the pictures that is held back to measure with.
     pub validation: f64,
+    /// Pictures per step.
     pub batch: usize,
+    /// Send at most this many of them through the network at once, to save memory; the step stays the same. 0 sends all.
+    pub micro_batch: usize,
+    /// A model whose weights it starts from, in place of random ones.
+    pub init_from: PathBuf,
+    /// `all`, or `decoder` to leave encoder and codebook, and so all codes, as they are.
+    pub train: Trained,
     pub learning_rate: f64,
     pub warmup_steps: u64,
     /// The learning rate at the end, as a fraction of `learning_rate`; 1 keeps it constant.
     pub final_learning_rate: f64,
+    /// Gradients longer than this are shortened to it, each network's for itself; 0 leaves them.
+    pub gradient_clip: f32,
+    /// Decay of the moving average of the weights that is measured, shown and saved; 0 takes the weights as they are.
+    pub weight_average: f64,
+    /// So many steps in a row may be left out because a loss or gradient was no number.
+    pub skip_at_most: u64,
     pub codebook_weight: f32,
+    /// `straight-through` or `rotation`.
+    pub code_gradient: CodeGradient,
+    /// Train without quantisation for so many steps, then set the codes by k-means. 0 quantises from the start.
+    pub kmeans_step: u64,
+    /// Of the moving averages that codes follow or are judged by, per step.
+    pub codebook_decay: f32,
+    /// Codes chosen less often than this share of an even use move to new places; 0 leaves dead codes dead.
+    pub restart_below: f32,
+    pub entropy_weight: f32,
+    /// Gumbel-softmax: the temperature falls from the first to the second along a cosine.
+    pub temperature: f32,
+    pub final_temperature: f32,
+    /// Weights of the mean absolute and the mean squared difference of pixels.
+    pub l1_weight: f32,
+    pub l2_weight: f32,
     /// `vgg`, `alex`, `none`, or a file of LPIPS weights.
     pub perceptual: String,
     pub perceptual_weight: f32,
     pub adversarial_loss: AdversarialLoss,
-    /// When the discriminator joins: below 1, a fraction of the run; from 1 on, a step.
-    pub discriminator_start: f64,
-    /// Weight of the adversarial loss, on top of λ; 0 trains without a discriminator.
-    pub discriminator_weight: f32,
+    pub discriminator: DiscriminatorKind,
+    pub discriminator_norm: DiscriminatorNorm,
     pub discriminator_layers: usize,
     pub discriminator_channels: usize,
+    /// When the decoder begins to feel the discriminator: below 1, a fraction of the run; from 1 on, a step.
+    pub discriminator_start: f64,
+    /// For how long before that the discriminator trains alone, and for how long its weight rises after it; in the same
+    /// units.
+    pub discriminator_warmup: f64,
+    pub discriminator_ramp: f64,
+    /// Weight of the adversarial loss, on top of λ; 0 trains without a discriminator.
+    pub discriminator_weight: f32,
+    /// The most that λ may become.
+    pub lambda_max: f32,
+    pub lecam_weight: f32,
+    pub r1_weight: f32,
+    /// R1 is taken in every so many steps only, and weighs as much more.
+    pub r1_every: u64,
     /// Run the network a second time for the discriminator's step, after the autoencoder has moved, as the authors do.
     pub two_passes: bool,
     /// What products and activations are kept in, `f32` or `bf16`.
@@ -84,17 +129,40 @@ impl Default for TokenizerTraining {
             background: [255, 255, 255],
             validation: 0.05,
             batch: 16,
+            micro_batch: 0,
+            init_from: PathBuf::new(),
+            train: Trained::All,
             learning_rate: 4e-4,
             warmup_steps: 100,
             final_learning_rate: 0.1,
+            gradient_clip: 0.0,
+            weight_average: 0.0,
+            skip_at_most: 5,
             codebook_weight: 1.0,
+            code_gradient: CodeGradient::StraightThrough,
+            kmeans_step: 0,
+            codebook_decay: 0.99,
+            restart_below: 0.0,
+            entropy_weight: 0.0,
+            temperature: 1.0,
+            final_temperature: 1.0 / 16.0,
+            l1_weight: 1.0,
+            l2_weight: 0.0,
             perceptual: "vgg".into(),
             perceptual_weight: 1.0,
             adversarial_loss: AdversarialLoss::Hinge,
-            discriminator_start: 0.5,
-            discriminator_weight: 0.8,
+            discriminator: DiscriminatorKind::Patch,
+            discriminator_norm: DiscriminatorNorm::Batch,
             discriminator_layers: 3,
             discriminator_channels: 64,
+            discriminator_start: 0.5,
+            discriminator_warmup: 0.0,
+            discriminator_ramp: 0.0,
+            discriminator_weight: 0.8,
+            lambda_max: 1e4,
+            lecam_weight: 0.0,
+            r1_weight: 0.0,
+            r1_every: 16,
             two_passes: false,
             precision: Precision::F32,
             seed: 0,
@@ -150,16 +218,138 @@ impl TokenizerTraining {
         }
     }
 
-    /// Whether the discriminator takes part at this point.
-    pub fn discriminator_active(&self, step: u64, progress: f64) -> bool {
-        let start = self.discriminator_start;
-        let reached = if start < 1.0 {
-            progress >= start
-        } else {
-            step as f64 >= start
-        };
-        self.discriminator_weight > 0.0 && reached
+    /// The settings that are numbers, with the least and the most each may be.
+    fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
+        const MANY: f64 = 1e18;
+        let weight = |name, value: f32| (name, f64::from(value), 0.0, 1e6);
+        vec![
+            ("steps", self.steps as f64, 1.0, MANY),
+            ("minutes", self.minutes, 0.0, 1e7),
+            ("batch", self.batch as f64, 1.0, 1e6),
+            ("log_every", self.log_every as f64, 1.0, MANY),
+            ("learning_rate", self.learning_rate, 0.0, 1.0),
+            ("final_learning_rate", self.final_learning_rate, 0.0, 1.0),
+            ("validation", self.validation, 0.0, 0.9),
+            ("weight_average", self.weight_average, 0.0, 0.999_999),
+            ("codebook_decay", f64::from(self.codebook_decay), 0.0, 1.0),
+            ("restart_below", f64::from(self.restart_below), 0.0, 1.0),
+            ("temperature", f64::from(self.temperature), 1e-6, 1e3),
+            (
+                "final_temperature",
+                f64::from(self.final_temperature),
+                1e-6,
+                1e3,
+            ),
+            ("discriminator_start", self.discriminator_start, 0.0, MANY),
+            ("discriminator_warmup", self.discriminator_warmup, 0.0, MANY),
+            ("discriminator_ramp", self.discriminator_ramp, 0.0, MANY),
+            (
+                "discriminator_layers",
+                self.discriminator_layers as f64,
+                1.0,
+                6.0,
+            ),
+            (
+                "discriminator_channels",
+                self.discriminator_channels as f64,
+                1.0,
+                65536.0,
+            ),
+            ("r1_every", self.r1_every as f64, 1.0, MANY),
+            weight("gradient_clip", self.gradient_clip),
+            weight("codebook_weight", self.codebook_weight),
+            weight("entropy_weight", self.entropy_weight),
+            weight("l1_weight", self.l1_weight),
+            weight("l2_weight", self.l2_weight),
+            weight("perceptual_weight", self.perceptual_weight),
+            weight("discriminator_weight", self.discriminator_weight),
+            weight("lambda_max", self.lambda_max),
+            weight("lecam_weight", self.lecam_weight),
+            weight("r1_weight", self.r1_weight),
+        ]
     }
+
+    /// What the discriminator is made of, for pictures of `size`.
+    pub fn discriminator_config(&self) -> DiscriminatorConfig {
+        DiscriminatorConfig {
+            kind: self.discriminator,
+            norm: self.discriminator_norm,
+            channels: self.discriminator_channels,
+            layers: self.discriminator_layers,
+            size: self.size,
+        }
+    }
+
+    /// How codebooks are kept.
+    pub fn upkeep(&self) -> UpkeepConfig {
+        UpkeepConfig {
+            start: self.kmeans_step,
+            decay: self.codebook_decay,
+            restart_below: self.restart_below,
+            seed: self.seed,
+        }
+    }
+
+    /// What is particular about step `step` (from 0), when `progress` (0 to 1) of the run is over.
+    pub fn plan(&self, step: u64, progress: f64) -> StepPlan {
+        // A position in the run, and a span of it, in the units of one setting.
+        let reached = |at: f64| {
+            let here = if self.discriminator_start < 1.0 {
+                progress
+            } else {
+                step as f64
+            };
+            here - at
+        };
+        let start = self.discriminator_start;
+        let wanted = self.discriminator_weight > 0.0;
+        let since = reached(start);
+        let ramp = if self.discriminator_ramp > 0.0 {
+            (since / self.discriminator_ramp).clamp(0.0, 1.0)
+        } else {
+            f64::from(u8::from(since >= 0.0))
+        };
+        let fall = 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()) as f32;
+        StepPlan {
+            step,
+            learning_rate: self.schedule().at(step, progress),
+            discriminator: wanted && reached(start - self.discriminator_warmup) >= 0.0,
+            adversarial: if wanted && since >= 0.0 {
+                ramp as f32
+            } else {
+                0.0
+            },
+            quantizer: QuantizerStep {
+                gradient: self.code_gradient,
+                temperature: self.final_temperature
+                    + (self.temperature - self.final_temperature) * fall,
+                entropy_weight: self.entropy_weight,
+                bypass: step < self.kmeans_step,
+                seed: self.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            },
+        }
+    }
+}
+
+/// What is particular about one step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepPlan {
+    /// From 0.
+    pub step: u64,
+    pub learning_rate: f64,
+    /// Whether the discriminator trains.
+    pub discriminator: bool,
+    /// How much of the adversarial loss the decoder feels, 0 to 1.
+    pub adversarial: f32,
+    pub quantizer: QuantizerStep,
+}
+
+/// Which part of a tokenizer is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trained {
+    All,
+    Decoder,
 }
 
 impl TokenizerRecipe {
@@ -181,50 +371,20 @@ impl TokenizerRecipe {
                 self.network.levels()
             )));
         }
-        check_range("steps", training.steps as f64, 1.0, 1e18)?;
-        check_range("batch", training.batch as f64, 1.0, 1e6)?;
-        check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
-        check_range("minutes", training.minutes, 0.0, 1e7)?;
-        check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
-        check_range(
-            "final_learning_rate",
-            training.final_learning_rate,
-            0.0,
-            1.0,
-        )?;
-        check_range("validation", training.validation, 0.0, 0.9)?;
-        check_range(
-            "discriminator_start",
-            training.discriminator_start,
-            0.0,
-            1e18,
-        )?;
-        for (name, weight) in [
-            ("codebook_weight", training.codebook_weight),
-            ("perceptual_weight", training.perceptual_weight),
-            ("discriminator_weight", training.discriminator_weight),
-        ] {
-            check_range(name, f64::from(weight), 0.0, 1e6)?;
+        for (name, value, low, high) in training.ranges() {
+            check_range(name, value, low, high)?;
+        }
+        if training.train == Trained::Decoder && training.init_from.as_os_str().is_empty() {
+            return Err(Error::input(
+                "train is decoder: say with init_from (--init-from) whose encoder and codebook it belongs to",
+            ));
         }
         self.check_discriminator()
     }
 
     fn check_discriminator(&self) -> Result<()> {
         let training = &self.training;
-        check_range(
-            "discriminator_layers",
-            training.discriminator_layers as f64,
-            1.0,
-            6.0,
-        )?;
-        check_range(
-            "discriminator_channels",
-            training.discriminator_channels as f64,
-            1.0,
-            65536.0,
-        )?;
-        let smallest =
-            super::discriminator::Discriminator::smallest_side(training.discriminator_layers);
+        let smallest = Discriminator::smallest_side(&training.discriminator_config());
         if training.discriminator_weight > 0.0 && training.size < smallest {
             return Err(Error::input(format!(
                 "size is {}, but a discriminator of {} layers needs {smallest} pixels: set discriminator_layers lower, \

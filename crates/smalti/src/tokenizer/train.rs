@@ -1,20 +1,23 @@
 //! A whole stage-1 training: from a folder of pictures to a run folder with a tokenizer in it.
 
 use super::measure::measure;
+use super::network::Tokenizer;
 use super::perceptual::{Lpips, smallest_side};
 use super::plan;
 use super::recipe::TokenizerRecipe;
-use super::trainer::TokenizerTrainer;
-use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors};
-use crate::data::{self, BadFile, Batch, Dataset, Loader, LoaderConfig};
+use super::trainer::{StepOutcome, TokenizerTrainer};
+use crate::checkpoint::{
+    HostTensor, TensorMap, host_codes, load_parameters, parameters, read_tensors, write_tensors,
+};
+use crate::data::{self, Batch, Dataset, Loader, LoaderConfig};
 use crate::error::{Error, Result};
+use crate::initializer::Initializer;
 use crate::model::{Model, ModelInfo};
 use crate::training::settings::to_yaml;
 use crate::training::{
     Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive,
-    report_skipped,
+    skipped_pictures,
 };
-use burn::module::Module;
 use burn::tensor::{Device, Shape, Tensor, TensorData};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -32,6 +35,8 @@ pub struct TokenizerJob {
     /// Continue the run in `out` from its newest checkpoint.
     pub resume: bool,
     pub lpips: Option<Lpips>,
+    /// The model that a new run starts from, if not from random weights.
+    pub start: Option<Model>,
 }
 
 /// Trains a tokenizer; the run folder holds everything else.
@@ -39,7 +44,11 @@ pub struct TokenizerJob {
 /// # Errors
 /// A recipe or data set that cannot be used, a run folder in the way, or a disk that fails. Nothing is left behind by a
 /// training that could not start.
-pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) -> Result<Trained> {
+pub fn train(
+    mut job: TokenizerJob,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Trained> {
     job.recipe.check()?;
     check_lpips(&job)?;
     let device = device.clone().autodiff();
@@ -49,6 +58,9 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     let pictures = [train.len(), held_back.len()];
     let mut trainer = TokenizerTrainer::new(&job.recipe, job.lpips.clone(), &device);
     let mut usage = CodeUsage::new(job.recipe.network.codebook_size);
+    if let Some(start) = job.start.take() {
+        start_from(start, &job, &mut trainer, &device)?;
+    }
     let (step, seconds) = match job.resume {
         true => restore(&job, &mut trainer, &mut usage, &device)?,
         false => (0, 0.0),
@@ -57,7 +69,9 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     let held_back = held_back.limit(MEASURED);
     let (validation, _, bad) =
         data::load_all(&held_back, &training.transform(), training.background)?;
-    report_skipped(&bad, observer);
+    for note in skipped_pictures(&bad) {
+        observer.event(Event::Note(note));
+    }
     let mut stage = TokenizerStage {
         loader: loader(&job, train, step)?,
         next: None,
@@ -68,6 +82,7 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
             "classes": dataset.classes,
         }),
         reported: HashSet::new(),
+        guard: Guard::default(),
         device,
         trainer,
         validation,
@@ -82,6 +97,24 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     let clock = Clock::new(recipe.training.budget(), step, seconds);
     let routine = recipe.training.routine();
     drive(&mut stage, &run, clock, routine, observer)
+}
+
+fn start_from(
+    start: Model,
+    job: &TokenizerJob,
+    trainer: &mut TokenizerTrainer,
+    device: &Device,
+) -> Result<()> {
+    if start.tokenizer_config != job.recipe.network {
+        return Err(Error::input(
+            "the model to start from has another network than this recipe: leave the network's settings out, \
+             they come with the model",
+        ));
+    }
+    let parameters = parameters(&start.tokenizer, "", str::to_string);
+    let fresh = Tokenizer::new(&mut Initializer::zeros(device), &start.tokenizer_config);
+    trainer.start_from(load_parameters(fresh, &parameters, "", str::to_string)?);
+    Ok(())
 }
 
 fn check_lpips(job: &TokenizerJob) -> Result<()> {
@@ -162,6 +195,73 @@ struct TokenizerStage {
     data: serde_json::Value,
     /// The skipped pictures that have been reported.
     reported: HashSet<PathBuf>,
+    guard: Guard,
+}
+
+/// Counts the steps that were left out because something was no number.
+#[derive(Default)]
+struct Guard {
+    skipped: u64,
+    in_a_row: u64,
+    notes: Vec<String>,
+}
+
+impl TokenizerStage {
+    /// Keeps the batch of a step that was left out, for whoever wants to know why.
+    ///
+    /// # Errors
+    /// Too many such steps one after the other.
+    fn step_left_out(&mut self, step: u64, what: &str, batch: &Batch) -> Result<()> {
+        self.guard.skipped += 1;
+        self.guard.in_a_row += 1;
+        let folder = self.job.out.join("skipped");
+        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+        let path = folder.join(format!("step-{:08}.safetensors", step + 1));
+        let shape = [batch.indices.len(), batch.size, batch.size, 3];
+        let tensors = TensorMap::from([
+            (
+                "pixels".into(),
+                HostTensor::f32(shape, batch.pixels.clone()),
+            ),
+            (
+                "pictures".into(),
+                HostTensor::i64(
+                    [batch.indices.len()],
+                    batch.indices.iter().map(|&i| i as i64).collect(),
+                ),
+            ),
+        ]);
+        write_tensors(&path, &tensors, &Default::default())?;
+        if self.guard.in_a_row > self.job.recipe.training.skip_at_most {
+            return Err(Error::file(
+                &self.job.out,
+                format!(
+                    "{what} is no longer a number at step {}, the last of {} such steps in a row. Go on from the last \
+                     checkpoint with --resume and a lower learning_rate (--set), or with gradient_clip=1",
+                    step + 1,
+                    self.guard.in_a_row
+                ),
+            ));
+        }
+        self.guard.notes.push(format!(
+            "step {} was left out: {what} is not a number; its batch is in {}",
+            step + 1,
+            path.display()
+        ));
+        Ok(())
+    }
+
+    fn usage_metrics(&mut self, outcome: &mut StepOutcome) {
+        let codes = host_codes(outcome.codes.clone());
+        self.usage.add(&codes);
+        let of_batch = CodeUsage::of(&codes, self.job.recipe.network.codebook_size);
+        let of_window = self.usage.figures();
+        let metrics = &mut outcome.metrics;
+        metrics.push("usage_batch", of_batch.usage);
+        metrics.push("perplexity_batch", of_batch.perplexity);
+        metrics.push("usage_65536", of_window.usage);
+        metrics.push("perplexity_65536", of_window.perplexity);
+    }
 }
 
 impl Stage for TokenizerStage {
@@ -174,28 +274,30 @@ impl Stage for TokenizerStage {
             Some(batch) => batch,
             None => self.loader.next()?,
         };
-        let training = &self.job.recipe.training;
-        let adversarial = training.discriminator_active(step, progress);
-        let learning_rate = training.schedule().at(step, progress);
-        let pixels = pixels(&batch, &self.device);
-        let outcome = self.trainer.step(pixels, learning_rate, adversarial);
+        let plan = self.job.recipe.training.plan(step, progress);
+        let mut outcome = self.trainer.step(pixels(&batch, &self.device), &plan);
+        match outcome.skipped.take() {
+            Some(what) => {
+                self.step_left_out(step, &what, &batch)?;
+                outcome.metrics.keep_finite();
+            }
+            None => {
+                self.guard.in_a_row = 0;
+                self.usage_metrics(&mut outcome);
+            }
+        }
         let mut metrics = outcome.metrics;
-        let codes = host_codes(outcome.codes);
-        self.usage.add(&codes);
-        let of_batch = CodeUsage::of(&codes, self.job.recipe.network.codebook_size);
-        let of_window = self.usage.figures();
-        metrics.push("usage_batch", of_batch.usage);
-        metrics.push("perplexity_batch", of_batch.perplexity);
-        metrics.push("usage_65536", of_window.usage);
-        metrics.push("perplexity_65536", of_window.perplexity);
-        metrics.push("learning_rate", learning_rate);
+        metrics.push("learning_rate", plan.learning_rate);
+        metrics.push("skipped_steps", self.guard.skipped as f64);
         Ok(metrics)
     }
 
-    fn skipped(&mut self) -> Vec<BadFile> {
-        let mut all = self.loader.bad_files();
-        all.retain(|(path, _)| self.reported.insert(path.clone()));
-        all
+    fn notes(&mut self) -> Vec<String> {
+        let mut bad = self.loader.bad_files();
+        bad.retain(|(path, _)| self.reported.insert(path.clone()));
+        let mut notes = std::mem::take(&mut self.guard.notes);
+        notes.extend(skipped_pictures(&bad));
+        notes
     }
 
     /// Besides the figures, a grid of inputs over reconstructions.
@@ -206,7 +308,7 @@ impl Stage for TokenizerStage {
                 picture: None,
             });
         }
-        let tokenizer = self.trainer.tokenizer.valid();
+        let tokenizer = self.trainer.result();
         let measured = measure(&tokenizer, &self.job, &self.validation, &self.device);
         let grid = data::pairs_grid(&measured.inputs, &measured.reconstructions, 8);
         Ok(Validation {
@@ -219,7 +321,7 @@ impl Stage for TokenizerStage {
         let training = &self.job.recipe.training;
         Model {
             tokenizer_config: self.job.recipe.network.clone(),
-            tokenizer: self.trainer.tokenizer.valid(),
+            tokenizer: self.trainer.result(),
             prior: None,
             info: ModelInfo {
                 step,

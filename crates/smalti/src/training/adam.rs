@@ -55,10 +55,11 @@ impl Adam {
         }
     }
 
-    /// Moves every parameter of `module` that has a gradient.
+    /// Moves every parameter of `module` that has a gradient. All gradients are multiplied by `scale` first.
     pub fn step<M: Module>(
         &mut self,
         learning_rate: f64,
+        scale: f32,
         module: M,
         gradients: GradientsParams,
     ) -> M {
@@ -67,9 +68,25 @@ impl Adam {
             path: ParameterPath::default(),
             adam: self,
             learning_rate: learning_rate as f32,
+            scale,
             gradients,
         };
         module.map(&mut mapper)
+    }
+
+    /// Forgets what it knows about some rows of the table at `path`: they hold something new.
+    pub fn forget_rows(&mut self, path: &str, rows: &[usize], width: usize) {
+        let Some(moments) = self.moments.get_mut(path) else {
+            return;
+        };
+        for moment in [&mut moments.first, &mut moments.second] {
+            let (mut values, device) = (host_values(moment.clone()), moment.device());
+            for &row in rows {
+                values[row * width..][..width].fill(0.0);
+            }
+            let shape = Shape::from([values.len()]);
+            *moment = Tensor::from_data(TensorData::new(values, shape), &device);
+        }
     }
 
     /// The state as named tensors: `{prefix}step`, `{prefix}first.PATH`, `{prefix}second.PATH`.
@@ -141,6 +158,7 @@ struct Update<'a> {
     path: ParameterPath,
     adam: &'a mut Adam,
     learning_rate: f32,
+    scale: f32,
     gradients: GradientsParams,
 }
 
@@ -172,9 +190,12 @@ impl ModuleMapper for Update<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = self.gradients.remove::<D>(param.id) else {
+        let Some(mut gradient) = self.gradients.remove::<D>(param.id) else {
             return param;
         };
+        if self.scale != 1.0 {
+            gradient = gradient * self.scale;
+        }
         let path = self.path.dotted();
         let step = self.scalars(&path);
         let (id, tensor, mapper) = param.consume();

@@ -15,8 +15,8 @@ pub trait Stage {
     /// Takes step number `step` (from 0), when `progress` (0 to 1) of the run is over.
     fn step(&mut self, step: u64, progress: f64) -> Result<Metrics>;
 
-    /// Pictures that had to be skipped since this was last asked.
-    fn skipped(&mut self) -> Vec<BadFile> {
+    /// What is worth a line since this was last asked.
+    fn notes(&mut self) -> Vec<String> {
         Vec::new()
     }
 
@@ -117,7 +117,9 @@ impl Loop<'_> {
             left: self.clock.left(),
             metrics: &metrics,
         });
-        report_skipped(&self.stage.skipped(), self.observer);
+        for note in self.stage.notes() {
+            self.observer.event(Event::Note(note));
+        }
         if self.clock.done() {
             return Ok(());
         }
@@ -200,15 +202,12 @@ fn is_finite(tensor: &HostTensor) -> bool {
     values.iter().all(|value| value.is_finite())
 }
 
-/// Says which pictures were skipped, without flooding the screen.
-pub fn report_skipped(skipped: &[BadFile], observer: &mut dyn Observer) {
-    for (path, reason) in skipped.iter().take(10) {
-        observer.event(Event::Note(format!("skipped {}: {reason}", path.display())));
-    }
+/// Which pictures were skipped, in no more lines than fit a screen.
+pub fn skipped_pictures(skipped: &[BadFile]) -> Vec<String> {
+    let line = |(path, reason): &BadFile| format!("skipped {}: {reason}", path.display());
+    let mut lines: Vec<String> = skipped.iter().take(10).map(line).collect();
     if skipped.len() > 10 {
-        observer.event(Event::Note(format!(
-            "skipped {} more pictures",
-            skipped.len() - 10
-        )));
+        lines.push(format!("skipped {} more pictures", skipped.len() - 10));
     }
+    lines
 }

@@ -17,6 +17,11 @@ impl Metrics {
         self.0.push((name, value));
     }
 
+    /// Drops what is not a number.
+    pub fn keep_finite(&mut self) {
+        self.0.retain(|(_, value)| value.is_finite());
+    }
+
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0
             .iter()

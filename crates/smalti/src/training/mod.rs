@@ -2,9 +2,11 @@
 //! program shows to the person who waits.
 
 mod adam;
+mod average;
 mod clock;
 mod drive;
 mod event;
+mod gradients;
 mod logs;
 mod owned;
 pub mod plan;
@@ -15,9 +17,11 @@ mod tensorboard;
 mod usage;
 
 pub use adam::{Adam, AdamConfig};
+pub use average::WeightAverage;
 pub use clock::{Budget, Clock};
-pub use drive::{Routine, Stage, Trained, Validation, drive, report_skipped};
+pub use drive::{Routine, Stage, Trained, Validation, drive, skipped_pictures};
 pub use event::{Event, Observer};
+pub use gradients::{clip_scale, gradient_norm};
 pub use logs::{Logs, Metrics};
 pub use owned::Owned;
 pub use run::{Checkpoint, Run, model_file};

@@ -60,11 +60,15 @@ pub fn set(groups: &mut [&mut dyn Settings], key: &str, value: &Value) -> Result
 /// Lays a YAML file over `groups`.
 pub fn set_from_file(groups: &mut [&mut dyn Settings], path: &Path) -> Result<()> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-    let fields = parse_yaml(&text).map_err(|message| Error::file(path, message))?;
-    for (key, value) in &fields {
-        set(groups, key, value).map_err(|error| Error::file(path, error.to_string()))?;
-    }
-    Ok(())
+    set_from_text(groups, &text).map_err(|error| Error::file(path, error.to_string()))
+}
+
+/// Lays a YAML document over `groups`.
+pub fn set_from_text(groups: &mut [&mut dyn Settings], text: &str) -> Result<()> {
+    let fields = parse_yaml(text).map_err(Error::input)?;
+    fields
+        .iter()
+        .try_for_each(|(key, value)| set(groups, key, value))
 }
 
 /// Sets `key=value`, the value in YAML.

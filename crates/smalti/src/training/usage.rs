@@ -43,12 +43,12 @@ impl CodeUsage {
 
     /// The figures of the window.
     pub fn figures(&self) -> UsageFigures {
-        figures(&self.counts)
+        UsageFigures::of_counts(&self.counts)
     }
 
     /// The figures of these codes alone.
     pub fn of(codes: &[i64], codebook_size: usize) -> UsageFigures {
-        figures(&count(codes, codebook_size))
+        UsageFigures::of_counts(&count(codes, codebook_size))
     }
 
     /// The window, oldest first, to be saved.
@@ -65,11 +65,14 @@ fn count(codes: &[i64], codebook_size: usize) -> Vec<u32> {
     counts
 }
 
-fn figures(counts: &[u32]) -> UsageFigures {
-    let used = counts.iter().filter(|&&count| count > 0).count();
-    UsageFigures {
-        usage: used as f64 / counts.len() as f64,
-        perplexity: entropy(counts).exp(),
+impl UsageFigures {
+    /// Of how often each code occurs.
+    pub fn of_counts(counts: &[u32]) -> Self {
+        let used = counts.iter().filter(|&&count| count > 0).count();
+        Self {
+            usage: used as f64 / counts.len() as f64,
+            perplexity: entropy(counts).exp(),
+        }
     }
 }
 

@@ -19,6 +19,25 @@ impl Search {
             codes: codes.without_autodiff(),
         }
     }
+
+    /// One search per codebook from those of the parts of a batch.
+    pub fn join(parts: Vec<Vec<Self>>) -> Vec<Self> {
+        let books = parts.first().map_or(0, Vec::len);
+        let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+        (0..books)
+            .map(|_| {
+                let of_book: Vec<Self> = parts.iter_mut().filter_map(Iterator::next).collect();
+                let (vectors, codes): (Vec<_>, Vec<_>) = of_book
+                    .into_iter()
+                    .map(|search| (search.vectors, search.codes))
+                    .unzip();
+                Self {
+                    vectors: Tensor::cat(vectors, 0),
+                    codes: Tensor::cat(codes, 0),
+                }
+            })
+            .collect()
+    }
 }
 
 /// A codebook that a training may rewrite.

@@ -35,8 +35,8 @@ fn rotate(vectors: Tensor<4>, chosen: Tensor<4>) -> Tensor<4> {
     let between = direction.clone() + target.clone();
     let between = between.clone() / length(&between);
     let along = |axis: Tensor<4>| (vectors.clone() * axis).sum_dim(3);
-    let turned = vectors.clone() - along(between.clone()) * between * 2.0
-        + along(direction) * target * 2.0;
+    let turned =
+        vectors.clone() - along(between.clone()) * between * 2.0 + along(direction) * target * 2.0;
     let scaled = turned * (code_length / vector_length);
     // Rounding must not decide what the decoder sees.
     scaled.clone() + (chosen - scaled).detach()

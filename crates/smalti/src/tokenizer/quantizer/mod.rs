@@ -32,6 +32,18 @@ pub struct Quantized {
     pub searches: Vec<Search>,
 }
 
+impl Quantized {
+    /// The results of a frozen network for one that trains: constants of its graph.
+    pub fn with_autodiff(self) -> Self {
+        Self {
+            latent: Tensor::from_inner(self.latent),
+            loss: Tensor::from_inner(self.loss * 0.0),
+            codes: Tensor::from_inner(self.codes),
+            searches: self.searches,
+        }
+    }
+}
+
 /// How a step of training quantises; pictures are tokenised without any of it.
 #[derive(Debug, Clone, Copy)]
 pub struct QuantizerStep {

@@ -1,0 +1,118 @@
+//! Presets: settings that belong together, as small YAML files. Each says in its comment what it is for. A method, a size
+//! and a downsampling factor can be named at once; what is named later wins.
+
+use crate::error::{Error, Result};
+use crate::training::settings::{Settings, set_from_text};
+
+/// How the codebook and the losses are treated.
+const METHODS: [(&str, &str); 4] = [
+    ("classic", include_str!("presets/classic.yaml")),
+    ("robust", include_str!("presets/robust.yaml")),
+    ("fsq", include_str!("presets/fsq.yaml")),
+    ("simvq", include_str!("presets/simvq.yaml")),
+];
+
+/// How large the networks are, and how many pixels a code stands for.
+const SHAPES: [(&str, &str); 8] = [
+    ("tiny", include_str!("presets/tiny.yaml")),
+    ("small", include_str!("presets/small.yaml")),
+    ("base", include_str!("presets/base.yaml")),
+    ("imagenet", include_str!("presets/imagenet.yaml")),
+    ("f4", include_str!("presets/f4.yaml")),
+    ("f8", include_str!("presets/f8.yaml")),
+    ("f16", include_str!("presets/f16.yaml")),
+    ("f32", include_str!("presets/f32.yaml")),
+];
+
+/// What a new run begins with.
+const DEFAULT: &str = "robust";
+
+/// All names, methods first.
+pub fn names() -> Vec<&'static str> {
+    METHODS
+        .iter()
+        .chain(&SHAPES)
+        .map(|(name, _)| *name)
+        .collect()
+}
+
+/// The text of a preset, comments included.
+pub fn text(name: &str) -> Option<&'static str> {
+    let mut all = METHODS.iter().chain(&SHAPES);
+    all.find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// Lays presets over `groups`, in order. Every method but `classic`, and every list without a method, is laid over
+/// `robust`.
+///
+/// # Errors
+/// A name that is none, with those there are.
+pub fn apply(groups: &mut [&mut dyn Settings], chosen: &[&str]) -> Result<()> {
+    if !chosen.contains(&"classic") {
+        lay(groups, DEFAULT)?;
+    }
+    chosen.iter().try_for_each(|name| lay(groups, name))
+}
+
+fn lay(groups: &mut [&mut dyn Settings], name: &str) -> Result<()> {
+    let Some(text) = text(name) else {
+        return Err(Error::input(format!(
+            "there is no preset `{name}`: there are {}",
+            names().join(", ")
+        )));
+    };
+    set_from_text(groups, text).map_err(|error| Error::input(format!("preset {name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::TokenizerRecipe;
+
+    fn recipe(chosen: &[&str]) -> Result<TokenizerRecipe> {
+        let mut recipe = TokenizerRecipe::default();
+        apply(&mut [&mut recipe.network, &mut recipe.training], chosen)?;
+        recipe.training.data = "pictures".into();
+        Ok(recipe)
+    }
+
+    #[test]
+    fn every_combination_can_be_followed() {
+        for (method, _) in METHODS {
+            for size in ["tiny", "small", "base", "imagenet"] {
+                for factor in ["f4", "f8", "f16", "f32"] {
+                    let recipe = recipe(&[method, size, factor]).unwrap();
+                    recipe
+                        .check()
+                        .unwrap_or_else(|error| panic!("{method}, {size}, {factor}: {error}"));
+                    assert_eq!(format!("f{}", recipe.network.factor()), factor);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_preset_says_what_it_is_for() {
+        for name in names() {
+            assert!(text(name).unwrap().starts_with("# "), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_is_robust_and_classic_stands_alone() {
+        assert_eq!(recipe(&[]).unwrap(), recipe(&["robust"]).unwrap());
+        let classic = recipe(&["classic"]).unwrap();
+        assert!(classic.network.legacy_beta);
+        assert_eq!(classic.training.restart_below, 0.0);
+        assert_eq!(classic.training.gradient_clip, 0.0);
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let error = recipe(&["robusst"]).unwrap_err().to_string();
+        assert!(
+            error.contains("robusst") && error.contains("simvq"),
+            "{error}"
+        );
+    }
+}

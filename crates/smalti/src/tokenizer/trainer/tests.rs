@@ -1,0 +1,208 @@
+//! Steps of a tiny tokenizer: in parts as at once, nothing moved by what is no number, and frozen halves.
+
+use super::*;
+use crate::checkpoint::HostTensor;
+use crate::tokenizer::config::{QuantizerKind, TokenizerConfig};
+use burn::tensor::{Shape, TensorData};
+use rand::{RngExt, SeedableRng};
+
+const SIDE: usize = 32;
+
+fn recipe() -> TokenizerRecipe {
+    let mut recipe = TokenizerRecipe {
+        network: TokenizerConfig {
+            resolution: SIDE,
+            channels: 32,
+            channel_multipliers: vec![1, 1],
+            z_channels: 32,
+            embed_dim: 4,
+            codebook_size: 16,
+            quantizer: QuantizerKind::Nearest,
+            ..TokenizerConfig::default()
+        },
+        ..TokenizerRecipe::default()
+    };
+    recipe.training.size = SIDE;
+    recipe.training.discriminator_channels = 8;
+    recipe.training.discriminator_layers = 2;
+    recipe
+}
+
+fn trainer(recipe: &TokenizerRecipe) -> TokenizerTrainer {
+    TokenizerTrainer::new(recipe, None, &Device::flex().autodiff())
+}
+
+fn pixels(count: usize) -> Tensor<4> {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    let values: Vec<f32> = (0..count * SIDE * SIDE * 3)
+        .map(|_| random.random_range(-1.0..1.0))
+        .collect();
+    let shape = Shape::from([count, SIDE, SIDE, 3]);
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+}
+
+/// The end of a run: everything takes part.
+fn plan(recipe: &TokenizerRecipe) -> StepPlan {
+    recipe.training.plan(500, 1.0)
+}
+
+fn all_parameters(trainer: &TokenizerTrainer) -> TensorMap {
+    let mut all = parameters(&*trainer.tokenizer, "", str::to_string);
+    all.extend(parameters(
+        &*trainer.adversary.discriminator,
+        "discriminator.",
+        str::to_string,
+    ));
+    all
+}
+
+/// The largest difference of two sets of parameters.
+fn difference(left: &TensorMap, right: &TensorMap) -> f32 {
+    let values = |tensor: &HostTensor| tensor.as_f32().unwrap().to_vec();
+    let pairs = left.iter().flat_map(|(key, left)| {
+        let right = values(&right[key]);
+        values(left).into_iter().zip(right)
+    });
+    pairs.fold(0.0, |worst: f32, (left, right)| {
+        worst.max((left - right).abs())
+    })
+}
+
+#[test]
+fn a_batch_in_parts_is_the_batch_at_once() {
+    let whole = recipe();
+    let mut parts = recipe();
+    parts.training.micro_batch = 2;
+    let (mut whole, mut parts) = (trainer(&whole), trainer(&parts));
+    let plan = plan(&recipe());
+    let batch = pixels(5);
+    let gradients = |trainer: &mut TokenizerTrainer| {
+        let (outcome, gradients) = trainer.gradients(batch.clone(), &plan);
+        let tokenizer = gradient_norm(&*trainer.tokenizer, &gradients.tokenizer);
+        let discriminator = gradients.discriminator.unwrap();
+        let discriminator = gradient_norm(&*trainer.adversary.discriminator, &discriminator);
+        (outcome, tokenizer, discriminator)
+    };
+    let (at_once, norm, of_discriminator) = gradients(&mut whole);
+    let (in_parts, norm_in_parts, of_discriminator_in_parts) = gradients(&mut parts);
+    for (name, value) in at_once.metrics.iter() {
+        let other = in_parts.metrics.get(name).unwrap();
+        assert!(
+            (value - other).abs() <= 1e-4 * value.abs(),
+            "{name}: {other} instead of {value}"
+        );
+    }
+    assert!((norm / norm_in_parts - 1.0).abs() < 1e-4);
+    assert!((of_discriminator / of_discriminator_in_parts - 1.0).abs() < 1e-4);
+    // Adam's first step divides by the gradient's own size, so it shows every difference of sign.
+    whole.step(batch.clone(), &plan);
+    parts.step(batch, &plan);
+    let (whole, parts) = (all_parameters(&whole), all_parameters(&parts));
+    let rate = plan.learning_rate as f32;
+    // Biases before a normalisation have no gradient but rounding.
+    let weights = whole.iter().filter(|(key, _)| key.ends_with(".weight"));
+    let pairs = weights.flat_map(|(key, tensor)| {
+        let values = |tensor: &HostTensor| tensor.as_f32().unwrap().to_vec();
+        values(tensor).into_iter().zip(values(&parts[key]))
+    });
+    let (mut count, mut apart) = (0, 0);
+    for (left, right) in pairs {
+        count += 1;
+        apart += usize::from((left - right).abs() > 0.1 * rate);
+    }
+    assert!(
+        apart * 1000 < count,
+        "{apart} of {count} weights moved elsewhere"
+    );
+}
+
+#[test]
+fn what_is_no_number_moves_nothing() {
+    let recipe = recipe();
+    let mut trainer = trainer(&recipe);
+    let before = all_parameters(&trainer);
+    let broken = pixels(2) * f32::NAN;
+    let outcome = trainer.step(broken, &plan(&recipe));
+    assert!(outcome.skipped.is_some());
+    assert_eq!(difference(&before, &all_parameters(&trainer)), 0.0);
+    let outcome = trainer.step(pixels(2), &plan(&recipe));
+    assert_eq!(outcome.skipped, None);
+    assert!(difference(&before, &all_parameters(&trainer)) > 0.0);
+}
+
+#[test]
+fn a_frozen_encoder_keeps_all_codes() {
+    let mut recipe = recipe();
+    recipe.training.train = Trained::Decoder;
+    let mut trainer = trainer(&recipe);
+    let before = parameters(&*trainer.tokenizer, "", str::to_string);
+    trainer.step(pixels(2), &plan(&recipe));
+    let after = parameters(&*trainer.tokenizer, "", str::to_string);
+    let moved = |key: &str| before[key] != after[key];
+    let frozen = |key: &&String| {
+        ["encoder.", "quant_conv.", "quantize."]
+            .iter()
+            .any(|part| key.starts_with(part))
+    };
+    assert!(!before.keys().filter(frozen).any(|key| moved(key)));
+    assert!(moved("decoder.conv_out.weight") && moved("post_quant_conv.weight"));
+}
+
+#[test]
+fn gradients_are_clipped_and_weights_averaged() {
+    let mut recipe = recipe();
+    recipe.training.gradient_clip = 1e-9;
+    recipe.training.weight_average = 0.5;
+    let mut clipped = trainer(&recipe);
+    let start = parameters(&*clipped.tokenizer, "", str::to_string);
+    clipped.step(pixels(2), &plan(&recipe));
+    let newest = parameters(&*clipped.tokenizer, "", str::to_string);
+    // So short a gradient drowns in Adam's epsilon.
+    assert!(difference(&start, &newest) < 0.2 * plan(&recipe).learning_rate as f32);
+    let average = parameters(&clipped.result(), "", str::to_string);
+    let key = "decoder.conv_in.weight";
+    let values = |tensors: &TensorMap| tensors[key].as_f32().unwrap().to_vec();
+    let (start, newest, average) = (values(&start), values(&newest), values(&average));
+    // Early on the average forgets faster: the decay of the first step is 2/11.
+    for ((start, newest), average) in start.iter().zip(newest).zip(average) {
+        let expected = start * 2.0 / 11.0 + newest * 9.0 / 11.0;
+        assert!((average - expected).abs() < 1e-7);
+    }
+}
+
+#[test]
+fn a_state_continues_where_it_was() {
+    let mut recipe = recipe();
+    recipe.network.quantizer = QuantizerKind::EmaL2;
+    recipe.training.weight_average = 0.9;
+    recipe.training.restart_below = 0.2;
+    recipe.training.kmeans_step = 2;
+    let step = |trainer: &mut TokenizerTrainer, index: u64| {
+        let plan = StepPlan {
+            step: index,
+            ..recipe.training.plan(index, 1.0)
+        };
+        trainer.step(pixels(3), &plan);
+    };
+    for interrupted_at in [1, 4] {
+        let mut whole = trainer(&recipe);
+        (0..6).for_each(|index| step(&mut whole, index));
+        let mut first = trainer(&recipe);
+        (0..interrupted_at).for_each(|index| step(&mut first, index));
+        let (model, state) = (first.result(), first.state());
+        let mut second = trainer(&recipe);
+        let device = Device::flex().autodiff();
+        let saved = parameters(&model, "", str::to_string);
+        let fresh = Tokenizer::new(&mut Initializer::zeros(&device), &recipe.network);
+        let model = load_parameters(fresh, &saved, "", str::to_string).unwrap();
+        second.load(model, &state, &device).unwrap();
+        (interrupted_at..6).for_each(|index| step(&mut second, index));
+        assert_eq!(
+            difference(&all_parameters(&whole), &all_parameters(&second)),
+            0.0
+        );
+        let results =
+            [&whole, &second].map(|trainer| parameters(&trainer.result(), "", str::to_string));
+        assert_eq!(difference(&results[0], &results[1]), 0.0);
+    }
+}
