@@ -3,7 +3,7 @@
 use super::network::Tokenizer;
 use super::train::TokenizerJob;
 use crate::checkpoint::{host_codes, host_values};
-use crate::data::{square, squares, to_image};
+use crate::data::{KindName, LabelAgreement, Raster, labels_of, picture_of, tensor_of};
 use crate::training::{CodeUsage, Metrics};
 use burn::tensor::{Device, Tensor};
 use image::RgbImage;
@@ -26,55 +26,71 @@ struct Sums {
     perceptual: f64,
 }
 
-/// Sends square `pictures` (bytes) through `tokenizer`.
+/// Sends square `pictures`, or label maps or depth, through `tokenizer`.
 pub(super) fn measure(
     tokenizer: &Tokenizer,
     job: &TokenizerJob,
-    pictures: &[Vec<u8>],
+    pictures: &[Raster],
     device: &Device,
 ) -> Measured {
     let device = device.clone().inner();
     let size = job.recipe.training.size;
+    let kind = pictures.first().map_or(KindName::Pictures, Raster::kind);
+    let channels = pictures.first().map_or(3, Raster::channels);
     let (mut codes, mut reconstructions) = (Vec::new(), Vec::new());
     let mut sums = Sums::default();
+    let mut agreement = LabelAgreement::new(channels);
     for chunk in pictures.chunks(job.recipe.training.batch) {
-        let pixels = squares(chunk, size, &device);
+        let pixels = tensor_of(chunk, &device);
         let quantized = tokenizer.encode(pixels.clone());
-        let reconstruction = tokenizer.decode(quantized.latent).clamp(-1.0, 1.0);
+        let mut reconstruction = tokenizer.decode(quantized.latent);
         codes.extend(host_codes(quantized.codes));
-        sums.add(job, pixels, reconstruction.clone());
-        if reconstructions.len() < SHOWN {
+        if kind != KindName::Labels {
+            reconstruction = reconstruction.clamp(-1.0, 1.0);
+            sums.add(job, pixels, reconstruction.clone());
+        }
+        if kind == KindName::Labels || reconstructions.len() < SHOWN {
             let values = host_values(reconstruction);
-            reconstructions.extend(
-                values
-                    .chunks(size * size * 3)
-                    .map(|picture| to_image(picture, size, size)),
-            );
+            for (truth, values) in chunk.iter().zip(values.chunks(size * size * channels)) {
+                if let Raster::Labels { map, .. } = truth {
+                    agreement.add(map.as_raw(), &labels_of(values, channels));
+                }
+                if reconstructions.len() < SHOWN {
+                    reconstructions.push(picture_of(values, size, size, kind));
+                }
+            }
         }
     }
-    reconstructions.truncate(SHOWN);
     let figures = CodeUsage::of(&codes, job.recipe.network.codebook_size);
-    let count = pictures.len() as f64;
     let mut metrics = Metrics::default();
-    metrics.push("pixel_loss", sums.absolute / count);
-    metrics.push("psnr", sums.psnr / count);
-    if job.lpips.is_some() {
-        metrics.push("p_loss", sums.perceptual / count);
+    match kind {
+        KindName::Labels => {
+            metrics.push("pixel_accuracy", agreement.pixel_accuracy());
+            metrics.push("mean_iou", agreement.mean_iou());
+        }
+        KindName::Pictures | KindName::Depth => {
+            sums.report(job, pictures.len() as f64, &mut metrics);
+        }
     }
     metrics.push("usage_validation", figures.usage);
     metrics.push("perplexity_validation", figures.perplexity);
+    let shown = pictures.iter().take(SHOWN);
     Measured {
         metrics,
-        inputs: pictures
-            .iter()
-            .take(SHOWN)
-            .map(|picture| square(picture, size))
-            .collect(),
+        inputs: shown.map(Raster::to_image).collect(),
         reconstructions,
     }
 }
 
 impl Sums {
+    fn report(&self, job: &TokenizerJob, count: f64, metrics: &mut Metrics) {
+        metrics.push("pixel_loss", self.absolute / count);
+        metrics.push("psnr", self.psnr / count);
+        if job.lpips.is_some() {
+            metrics.push("p_loss", self.perceptual / count);
+        }
+    }
+
     fn add(&mut self, job: &TokenizerJob, pixels: Tensor<4>, reconstruction: Tensor<4>) {
         let [count, height, width, channels] = pixels.dims();
         let difference =

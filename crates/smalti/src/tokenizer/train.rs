@@ -6,7 +6,7 @@ use super::plan;
 use super::recipe::TokenizerRecipe;
 use super::trainer::TokenizerTrainer;
 use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors};
-use crate::data::{self, BadFile, Batch, Dataset, Loader, LoaderConfig};
+use crate::data::{self, BadFile, Batch, Dataset, Kind, Loader, LoaderConfig, Raster};
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelInfo};
 use crate::training::settings::to_yaml;
@@ -55,8 +55,12 @@ pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) ->
     };
     observer.event(Event::Plan(plan::describe(&job, pictures, &trainer)));
     let held_back = held_back.limit(MEASURED);
-    let (validation, _, bad) =
-        data::load_all(&held_back, &training.transform(), training.background)?;
+    let (validation, _, bad) = data::load_rasters(
+        &held_back,
+        &training.transform(),
+        Kind::Pictures,
+        training.background,
+    )?;
     report_skipped(&bad, observer);
     let mut stage = TokenizerStage {
         loader: loader(&job, train, step)?,
@@ -103,6 +107,7 @@ fn loader(job: &TokenizerJob, dataset: Dataset, first_step: u64) -> Result<Loade
     let training = &job.recipe.training;
     let config = LoaderConfig {
         batch: training.batch,
+        kind: Kind::Pictures,
         transform: training.transform(),
         background: training.background,
         seed: training.seed,
@@ -157,7 +162,7 @@ struct TokenizerStage {
     loader: Loader,
     /// A batch that is here already.
     next: Option<Batch>,
-    validation: Vec<Vec<u8>>,
+    validation: Vec<Raster>,
     usage: CodeUsage,
     data: serde_json::Value,
     /// The skipped pictures that have been reported.
@@ -177,7 +182,7 @@ impl Stage for TokenizerStage {
         let training = &self.job.recipe.training;
         let adversarial = training.discriminator_active(step, progress);
         let learning_rate = training.schedule().at(step, progress);
-        let pixels = pixels(&batch, &self.device);
+        let pixels = pixels(batch, &self.device);
         let outcome = self.trainer.step(pixels, learning_rate, adversarial);
         let mut metrics = outcome.metrics;
         let codes = host_codes(outcome.codes);
@@ -242,10 +247,11 @@ impl Stage for TokenizerStage {
     }
 }
 
-/// A batch as a tensor `[b, size, size, 3]`.
-fn pixels(batch: &Batch, device: &Device) -> Tensor<4> {
-    let shape = Shape::from([batch.indices.len(), batch.size, batch.size, 3]);
-    Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
+/// A batch as a tensor `[b, size, size, channels]`.
+fn pixels(batch: Batch, device: &Device) -> Tensor<4> {
+    let count = batch.indices.len();
+    let shape = Shape::from([count, batch.size, batch.size, batch.channels]);
+    Tensor::from_data(TensorData::new(batch.pixels, shape), device)
 }
 
 /// The weights a `perceptual` setting names: `vgg`, `alex`, `none` or a file.
