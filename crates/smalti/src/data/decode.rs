@@ -1,10 +1,10 @@
-//! Reading one picture file of any kind as 8-bit RGB the right way up, and writing one as PNG. Nothing a file may contain
-//! stops the program: what cannot be read is an error that names the file and fits on a line.
+//! Reading one picture file of any format as 8-bit RGB the right way up, and writing one as PNG. Nothing a file may
+//! contain stops the program: what cannot be read is an error that names the file and fits on a line.
 
 use std::fmt::Display;
 use std::fs;
 use std::io::Cursor;
-use std::panic;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use image::metadata::Orientation;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 pub(super) const MAX_SIDE: u32 = 32_768;
 /// The largest file that is read and the largest picture that is decoded, in bytes: a small file may unpack to far more
 /// than a machine has.
-const MAX_BYTES: u64 = 1 << 30;
+pub(super) const MAX_BYTES: u64 = 1 << 30;
 
 /// Reads a picture as 8-bit RGB.
 ///
@@ -31,23 +31,29 @@ const MAX_BYTES: u64 = 1 << 30;
 /// When the file cannot be opened or is no picture: damaged, cut short, of an unknown kind, or larger than 32768 pixels a
 /// side or 1 GiB.
 pub fn read_image(path: &Path, background: [u8; 3]) -> Result<RgbImage> {
-    let metadata = fs::metadata(path).map_err(|source| Error::io(path, source))?;
-    if metadata.len() > MAX_BYTES {
-        return Err(unreadable(path, "the file is larger than 1 GiB"));
-    }
-    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-    // A decoder that panics on a damaged file must cost this file and not the run.
-    match panic::catch_unwind(|| decode(&bytes, background)) {
-        Ok(decoded) => decoded.map_err(|message| unreadable(path, &message)),
-        Err(_) => Err(unreadable(path, "its decoder failed")),
-    }
+    from_file(path, "picture", |bytes| decode(bytes, background))
 }
 
-fn unreadable(path: &Path, message: &str) -> Error {
-    Error::file(
-        path,
-        format!("not a picture that can be read: {}", one_line(message)),
-    )
+/// What `decode` makes of a file's contents; `what` says in an error what the file should be.
+pub(super) fn from_file<T>(
+    path: &Path,
+    what: &str,
+    decode: impl FnOnce(&[u8]) -> std::result::Result<T, String>,
+) -> Result<T> {
+    let unreadable = |message: &str| {
+        let message = one_line(message);
+        Error::file(path, format!("not a {what} that can be read: {message}"))
+    };
+    let metadata = fs::metadata(path).map_err(|source| Error::io(path, source))?;
+    if metadata.len() > MAX_BYTES {
+        return Err(unreadable("the file is larger than 1 GiB"));
+    }
+    let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
+    // A decoder that panics on a damaged file must cost this file and not the run; nothing it leaves behind is used.
+    match panic::catch_unwind(AssertUnwindSafe(|| decode(&bytes))) {
+        Ok(decoded) => decoded.map_err(|message| unreadable(&message)),
+        Err(_) => Err(unreadable("its decoder failed")),
+    }
 }
 
 fn one_line(message: impl Display) -> String {
@@ -57,6 +63,16 @@ fn one_line(message: impl Display) -> String {
 
 /// [`read_image`] from a file's contents; the error is what is wrong with them.
 fn decode(bytes: &[u8], background: [u8; 3]) -> std::result::Result<RgbImage, String> {
+    let image = decode_any(bytes)?;
+    Ok(if image.color().has_alpha() {
+        composite(&image.into_rgba8(), background)
+    } else {
+        image.into_rgb8()
+    })
+}
+
+/// The picture with the samples it has in the file, the right way up.
+pub(super) fn decode_any(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| error.to_string())?;
@@ -76,11 +92,7 @@ fn decode(bytes: &[u8], background: [u8; 3]) -> std::result::Result<RgbImage, St
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder).map_err(|error| error.to_string())?;
     image.apply_orientation(orientation);
-    Ok(if image.color().has_alpha() {
-        composite(&image.into_rgba8(), background)
-    } else {
-        image.into_rgb8()
-    })
+    Ok(image)
 }
 
 fn limits() -> Limits {

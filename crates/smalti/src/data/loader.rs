@@ -9,16 +9,13 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use image::RgbImage;
-
 use super::bad::{BadFile, none_readable, reason};
 use super::cache::Cache;
 use super::dataset::Dataset;
-use super::decode::read_image;
+use super::kind::Kind;
 use super::lock;
 use super::order::Order;
-use super::pixels::to_float;
-use super::random::{Purpose, stream};
+use super::raster::Raster;
 use super::transform::Transform;
 use crate::error::{Error, Result};
 
@@ -28,7 +25,7 @@ const LOOK_AHEAD: usize = 4;
 /// The pictures of one training step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[n, size, size, 3]` in [-1, 1].
+    /// `[n, size, size, channels]`: in [-1, 1], or of label maps 0 and 1.
     pub pixels: Vec<f32>,
     /// The class of each picture, 0 where it has none.
     pub classes: Vec<usize>,
@@ -36,13 +33,21 @@ pub struct Batch {
     pub indices: Vec<usize>,
     /// The side of the pictures, in pixels.
     pub size: usize,
+    /// 3 for pictures, the number of classes for label maps, 1 for depth.
+    pub channels: usize,
 }
+
+/// A batch and, of a data set of label maps, the squares that are to become its pixels: one-hot maps are so large that
+/// only the batch that is handed out is made of them.
+type Prepared = (Batch, Vec<Raster>);
 
 /// How batches are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Pictures per batch, at least 1.
     pub batch: usize,
+    /// What the files of the data set hold.
+    pub kind: Kind,
     /// How pictures become squares.
     pub transform: Transform,
     /// The colour under transparent pictures (red, green, blue).
@@ -67,7 +72,7 @@ pub struct Loader {
     /// `None` only while the loader is being dropped.
     jobs: Option<Sender<Job>>,
     /// The batches being prepared, in the order of their steps.
-    waiting: VecDeque<Receiver<Result<Batch>>>,
+    waiting: VecDeque<Receiver<Result<Prepared>>>,
     workers: Vec<JoinHandle<()>>,
 }
 
@@ -76,16 +81,17 @@ struct Job {
     /// Of the batch's first picture in the stream of samples.
     first_position: u64,
     items: Vec<usize>,
-    reply: Sender<Result<Batch>>,
+    reply: Sender<Result<Prepared>>,
 }
 
 impl Loader {
     /// Starts the threads; they begin to work with the first call of [`Loader::next`].
     ///
     /// # Errors
-    /// When the data set or the batch is empty, the transform fails its check, or a thread cannot be started.
+    /// When the data set or the batch is empty, transform or kind fail their check, or a thread cannot be started.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
         config.transform.check()?;
+        config.kind.check()?;
         if dataset.is_empty() {
             return Err(Error::input("there are no pictures to train on"));
         }
@@ -138,7 +144,7 @@ impl Loader {
         }
         let received = self.waiting.pop_front().map(|batch| batch.recv());
         match received {
-            Some(Ok(batch)) => batch,
+            Some(Ok(prepared)) => prepared.map(complete),
             _ => Err(Error::input(
                 "a thread for loading pictures stopped unexpectedly",
             )),
@@ -155,7 +161,7 @@ impl Loader {
     }
 
     /// Hands the next step's batch to the threads.
-    fn ask(&mut self) -> Receiver<Result<Batch>> {
+    fn ask(&mut self) -> Receiver<Result<Prepared>> {
         let batch = self.shared.config.batch as u64;
         // Wrapping around, because no number in a checkpoint may end the program.
         let first_position = self.next_step.wrapping_mul(batch);
@@ -186,6 +192,16 @@ impl Drop for Loader {
             let _ = worker.join();
         }
     }
+}
+
+/// The batch with all its pixels.
+fn complete((mut batch, maps): Prepared) -> Batch {
+    let values = maps.len() * batch.size * batch.size * batch.channels;
+    batch.pixels.reserve_exact(values);
+    for map in &maps {
+        map.extend_floats(&mut batch.pixels);
+    }
+    batch
 }
 
 /// What a thread does: one batch after another until the loader is dropped.
@@ -226,34 +242,41 @@ impl Shared {
         self.dataset.items[item].path.clone()
     }
 
-    fn batch(&self, job: &Job) -> Result<Batch> {
-        let size = self.config.transform.size;
+    fn batch(&self, job: &Job) -> Result<Prepared> {
+        let (size, channels) = (self.config.transform.size, self.config.kind.channels());
+        let mut maps = Vec::new();
         let mut batch = Batch {
-            pixels: Vec::with_capacity(job.items.len() * size * size * 3),
+            pixels: Vec::new(),
             classes: Vec::with_capacity(job.items.len()),
             indices: Vec::with_capacity(job.items.len()),
             size,
+            channels,
         };
+        if !matches!(self.config.kind, Kind::Labels { .. }) {
+            let values = job.items.len() * size * size * channels;
+            batch.pixels.reserve_exact(values);
+        }
         for (place, &item) in job.items.iter().enumerate() {
             if self.stopping.load(Ordering::Relaxed) {
                 return Err(Error::input("loading pictures was stopped"));
             }
             let position = job.first_position.wrapping_add(place as u64);
             let (used, square) = self.sample(item, position)?;
-            batch
-                .pixels
-                .extend(square.iter().map(|&byte| to_float(byte)));
+            match square {
+                Raster::Labels { .. } => maps.push(square),
+                square => square.extend_floats(&mut batch.pixels),
+            }
             batch
                 .classes
                 .push(self.dataset.items[used].class.unwrap_or(0));
             batch.indices.push(used);
         }
-        Ok(batch)
+        Ok((batch, maps))
     }
 
     /// The square for a position in the stream of samples, from `item` or the first usable one behind it, and which
     /// item that was.
-    fn sample(&self, item: usize, position: u64) -> Result<(usize, Vec<u8>)> {
+    fn sample(&self, item: usize, position: u64) -> Result<(usize, Raster)> {
         let count = self.dataset.len();
         for candidate in (item..count).chain(0..item) {
             if lock(&self.bad).contains_key(&candidate) {
@@ -272,20 +295,21 @@ impl Shared {
         Err(none_readable(count, first.as_ref()))
     }
 
-    fn square(&self, item: usize, position: u64) -> Result<Vec<u8>> {
-        let image = self.scaled(item)?;
-        let mut generator = stream(self.config.seed, Purpose::Sample, position);
-        self.config.transform.cut(&image, &mut generator)
+    fn square(&self, item: usize, position: u64) -> Result<Raster> {
+        let (transform, seed) = (&self.config.transform, self.config.seed);
+        let scaled = self.scaled(item)?;
+        let place = transform.place(scaled.dimensions(), seed, position)?;
+        transform.cut(&scaled, place)
     }
 
     /// An item's picture, ready for cropping.
-    fn scaled(&self, item: usize) -> Result<Arc<RgbImage>> {
+    fn scaled(&self, item: usize) -> Result<Arc<Raster>> {
         if let Some(image) = self.cache.get(item) {
             return Ok(image);
         }
-        let decoded = read_image(&self.dataset.items[item].path, self.config.background)?;
-        let resized = self.config.transform.resized(&decoded)?;
-        let image = Arc::new(resized.unwrap_or(decoded));
+        let path = &self.dataset.items[item].path;
+        let decoded = Raster::read(path, self.config.kind, self.config.background)?;
+        let image = Arc::new(self.config.transform.scaled(decoded)?);
         self.cache.offer(item, &image);
         Ok(image)
     }

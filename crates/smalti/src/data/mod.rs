@@ -1,34 +1,49 @@
 //! Pictures, from files to training batches: which pictures there are and how they divide, how one is read, scaled and
 //! cropped, and how an endless stream of batches is prepared in the background and continued exactly after a restart.
+//! Label maps and depth go the same way.
 
+mod agreement;
 mod bad;
 mod cache;
 mod dataset;
 mod decode;
+mod depth_map;
 pub mod drawn;
+mod grey_tiff;
 mod jpeg;
+mod kind;
+mod label_map;
 mod list;
 mod load_all;
 mod loader;
 pub(crate) mod order;
+mod pairs;
 mod pixels;
 mod random;
+mod raster;
+mod scale;
+mod show;
 mod squares;
 mod transform;
 mod walk;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub use agreement::LabelAgreement;
 pub use bad::{BadFile, none_readable};
 pub use dataset::{Dataset, Item};
 pub use decode::{read_image, write_png};
-pub use load_all::{Loaded, load_all};
+pub use kind::{DepthForm, Kind, KindName};
+pub use load_all::{Loaded, load_all, load_rasters};
 pub use loader::{Batch, Loader, LoaderConfig};
+pub use pairs::companions;
 pub use pixels::{
     GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,
 };
-pub use squares::{mirrored, square, squares};
-pub use transform::{Crop, Filter, Resize, Transform};
+pub use raster::{DepthImage, LabelImage, Raster, UNLABELLED};
+pub use show::{label_color, labels_of, picture_of};
+pub use squares::{mirrored, square, squares, tensor_of};
+pub use transform::{Crop, Filter, Place, Resize, Transform};
 
 /// Locks what loading threads share. A thread that panicked leaves nothing half-changed behind: all that is done under a
 /// lock here is to look something up or to put something in.

@@ -15,7 +15,7 @@ pub(super) fn to_float(byte: u8) -> f32 {
 
 /// The nearest byte. The published code cuts the fraction off instead, which darkens by half a level on average.
 /// What is outside of -1 to 1 is clamped, and NaN becomes 0.
-fn to_byte(value: f32) -> u8 {
+pub(super) fn to_byte(value: f32) -> u8 {
     ((value.clamp(-1.0, 1.0) + 1.0) * 127.5).round() as u8
 }
 

@@ -1,12 +1,14 @@
 //! From a picture of any size to the square a network is trained on: scaled until its shortest side fits, cropped, and
 //! perhaps mirrored.
 
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::decode::MAX_SIDE;
+use super::random::{Purpose, stream};
+use super::raster::{Raster, window};
+use super::scale;
 use crate::error::{Error, Result};
 
 /// How pictures become squares of `size` × `size` pixels.
@@ -61,15 +63,15 @@ pub enum Filter {
     Nearest,
 }
 
-impl Filter {
-    fn algorithm(self) -> ResizeAlg {
-        match self {
-            Self::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-            Self::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Self::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Self::Nearest => ResizeAlg::Nearest,
-        }
-    }
+/// Where a square lies in a scaled picture, and whether it is mirrored left to right when it is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The column of its left edge.
+    pub x: u32,
+    /// The row of its upper edge.
+    pub y: u32,
+    /// Whether it is mirrored.
+    pub mirrored: bool,
 }
 
 impl Transform {
@@ -116,7 +118,9 @@ impl Transform {
     /// [`Transform::check`] fails.
     pub fn apply(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<Vec<u8>> {
         let resized = self.resized(image)?;
-        self.cut(resized.as_ref().unwrap_or(image), rng)
+        let image = resized.as_ref().unwrap_or(image);
+        let place = self.drawn_place(image.dimensions(), rng)?;
+        Ok(self.square(image, place))
     }
 
     /// The square for validation, `[size, size, 3]` bytes: scaled, the middle, never mirrored.
@@ -125,22 +129,119 @@ impl Transform {
     /// As for [`Transform::apply`].
     pub fn center(&self, image: &RgbImage) -> Result<Vec<u8>> {
         let resized = self.resized(image)?;
-        self.cut_center(resized.as_ref().unwrap_or(image))
+        let image = resized.as_ref().unwrap_or(image);
+        let place = self.center_place(image.dimensions())?;
+        Ok(self.square(image, place))
+    }
+
+    /// The square for validation of a file of any kind.
+    ///
+    /// # Errors
+    /// As for [`Transform::apply`].
+    pub fn center_of(&self, raster: Raster) -> Result<Raster> {
+        let raster = self.scaled(raster)?;
+        let place = self.center_place(raster.dimensions())?;
+        self.cut(&raster, place)
+    }
+
+    /// The file scaled so that squares can be cut from it.
+    ///
+    /// # Errors
+    /// As for [`Transform::apply`].
+    pub fn scaled(&self, raster: Raster) -> Result<Raster> {
+        match self.scaled_size(raster.dimensions())? {
+            Some(size) => raster.resized(size, self.filter),
+            None => Ok(raster),
+        }
+    }
+
+    /// A picture and what belongs to it, a label map or depth say, scaled to the same sides, so that squares of one
+    /// [`Place`] fit together. The picture decides on the sides.
+    ///
+    /// # Errors
+    /// As for [`Transform::apply`], and when the two differ in proportions by more than one pixel.
+    pub fn scaled_pair(&self, picture: Raster, companion: Raster) -> Result<(Raster, Raster)> {
+        let ((width, height), (other_width, other_height)) =
+            (picture.dimensions(), companion.dimensions());
+        let product = |left: u32, right: u32| u64::from(left) * u64::from(right);
+        let longest = width.max(height).max(other_width).max(other_height);
+        let skew = product(width, other_height).abs_diff(product(other_width, height));
+        if skew > u64::from(longest) {
+            return Err(Error::input(format!(
+                "{width}×{height} and what belongs to it, {other_width}×{other_height}, are not of the same proportions"
+            )));
+        }
+        let picture = self.scaled(picture)?;
+        let companion = if companion.dimensions() == picture.dimensions() {
+            companion
+        } else {
+            companion.resized(picture.dimensions(), self.filter)?
+        };
+        Ok((picture, companion))
+    }
+
+    /// Where the training square of a scaled picture of these sides is taken. It follows from `seed` and the square's
+    /// `position` in the stream of samples alone.
+    ///
+    /// # Errors
+    /// When the picture is smaller than the square.
+    pub fn place(&self, sides: (u32, u32), seed: u64, position: u64) -> Result<Place> {
+        self.drawn_place(sides, &mut stream(seed, Purpose::Sample, position))
+    }
+
+    /// Where the validation square of a scaled picture of these sides is taken.
+    ///
+    /// # Errors
+    /// When the picture is smaller than the square.
+    pub fn center_place(&self, sides: (u32, u32)) -> Result<Place> {
+        let (spare_x, spare_y) = self.spare(sides)?;
+        Ok(Place {
+            x: spare_x / 2,
+            y: spare_y / 2,
+            mirrored: false,
+        })
+    }
+
+    /// The square of a scaled file.
+    ///
+    /// # Errors
+    /// When it does not lie inside.
+    pub fn cut(&self, raster: &Raster, place: Place) -> Result<Raster> {
+        let sides = raster.dimensions();
+        let (spare_x, spare_y) = self.spare(sides)?;
+        if place.x > spare_x || place.y > spare_y {
+            return Err(Error::input(format!(
+                "a square of {size}×{size} at ({}, {}) does not lie inside {}×{}",
+                place.x,
+                place.y,
+                sides.0,
+                sides.1,
+                size = self.size
+            )));
+        }
+        Ok(raster.window(place, self.size as u32, self.size as u32))
     }
 
     /// The scaled picture, or `None` if it stays as it is.
-    pub(super) fn resized(&self, image: &RgbImage) -> Result<Option<RgbImage>> {
+    fn resized(&self, image: &RgbImage) -> Result<Option<RgbImage>> {
+        match self.scaled_size(image.dimensions())? {
+            Some(size) => scale::rgb(image, size, self.filter).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The sides that a picture of these sides is scaled to, or `None` if it stays as it is.
+    fn scaled_size(&self, (width, height): (u32, u32)) -> Result<Option<(u32, u32)>> {
         self.check()?;
         let Resize::Shortest(side) = self.resize else {
             return Ok(None);
         };
-        let (width, height) = image.dimensions();
         let (side, shortest) = (side as u64, u64::from(width.min(height)));
         if shortest == 0 {
             return Err(Error::input("it has no pixels"));
         }
         if shortest < self.size as u64 && !self.enlarge {
-            return Err(self.too_small(image));
+            return Err(self.too_small((width, height)));
         }
         if shortest == side || (shortest < side && !self.enlarge) {
             return Ok(None);
@@ -152,74 +253,40 @@ impl Transform {
                 "{width}×{height} is too long and thin to be scaled to a shortest side of {side}"
             )));
         }
-        let mut result = RgbImage::new(new_width as u32, new_height as u32);
-        let options = ResizeOptions::new().resize_alg(self.filter.algorithm());
-        Resizer::new()
-            .resize(image, &mut result, &options)
-            .map_err(|error| Error::input(format!("it cannot be scaled: {error}")))?;
-        Ok(Some(result))
+        Ok(Some((new_width as u32, new_height as u32)))
     }
 
-    /// The square from a picture that [`Transform::resized`] has scaled.
-    pub(super) fn cut(&self, image: &RgbImage, rng: &mut impl Rng) -> Result<Vec<u8>> {
-        if self.crop == Crop::Center && !self.flip {
-            return self.cut_center(image);
-        }
-        let (spare_x, spare_y) = self.spare(image)?;
+    fn drawn_place(&self, sides: (u32, u32), rng: &mut impl Rng) -> Result<Place> {
+        let (spare_x, spare_y) = self.spare(sides)?;
         let (x, y) = match self.crop {
             Crop::Random => (rng.random_range(0..=spare_x), rng.random_range(0..=spare_y)),
             Crop::Center => (spare_x / 2, spare_y / 2),
         };
         let mirrored = self.flip && rng.random_bool(0.5);
-        Ok(copy_square(image, x, y, self.size, mirrored))
+        Ok(Place { x, y, mirrored })
     }
 
-    fn cut_center(&self, image: &RgbImage) -> Result<Vec<u8>> {
-        let (spare_x, spare_y) = self.spare(image)?;
-        Ok(copy_square(
-            image,
-            spare_x / 2,
-            spare_y / 2,
-            self.size,
-            false,
-        ))
+    /// The samples of a square that lies inside the picture.
+    fn square(&self, image: &RgbImage, place: Place) -> Vec<u8> {
+        window::<_, 3>(image, place, self.size as u32, self.size as u32).into_raw()
     }
 
     /// How many pixels wider and higher than the square the picture is.
-    fn spare(&self, image: &RgbImage) -> Result<(u32, u32)> {
-        let (width, height) = image.dimensions();
+    fn spare(&self, sides: (u32, u32)) -> Result<(u32, u32)> {
         let size = self.size as u32;
-        match (width.checked_sub(size), height.checked_sub(size)) {
+        match (sides.0.checked_sub(size), sides.1.checked_sub(size)) {
             (Some(spare_x), Some(spare_y)) => Ok((spare_x, spare_y)),
-            _ => Err(self.too_small(image)),
+            _ => Err(self.too_small(sides)),
         }
     }
 
-    fn too_small(&self, image: &RgbImage) -> Error {
-        let ((width, height), size) = (image.dimensions(), self.size);
+    fn too_small(&self, (width, height): (u32, u32)) -> Error {
+        let size = self.size;
         Error::input(format!(
             "{width}×{height} is smaller than the {size}×{size} to be cropped from it (choose a smaller size, or allow \
              enlarging)"
         ))
     }
-}
-
-/// The square with its upper left corner at (`x`, `y`), which must lie inside the picture.
-fn copy_square(image: &RgbImage, x: u32, y: u32, size: usize, mirrored: bool) -> Vec<u8> {
-    let (x, y, width) = (x as usize, y as usize, image.width() as usize);
-    let mut square = Vec::with_capacity(size * size * 3);
-    for row in y..y + size {
-        let start = (row * width + x) * 3;
-        let line = &image.as_raw()[start..start + size * 3];
-        if mirrored {
-            for pixel in line.chunks_exact(3).rev() {
-                square.extend_from_slice(pixel);
-            }
-        } else {
-            square.extend_from_slice(line);
-        }
-    }
-    square
 }
 
 #[cfg(test)]

@@ -49,11 +49,11 @@ impl<'a> ReconstructionMeter<'a> {
         }
     }
 
-    /// Sends pictures `[n, h, w, c]` in [-1, 1] through the tokenizer and measures them; returns the reconstructions,
-    /// clamped.
+    /// Sends pictures `[n, h, w, c]` in [-1, 1] through the tokenizer and measures them; returns what the decoder gave.
     pub fn add(&mut self, pixels: Tensor<4>) -> Tensor<4> {
         let quantized = self.tokenizer.encode(pixels.clone());
-        let reconstruction = self.tokenizer.decode(quantized.latent).clamp(-1.0, 1.0);
+        let decoded = self.tokenizer.decode(quantized.latent);
+        let reconstruction = decoded.clone().clamp(-1.0, 1.0);
         for code in host_codes(quantized.codes) {
             self.counts[code as usize] += 1;
         }
@@ -65,10 +65,10 @@ impl<'a> ReconstructionMeter<'a> {
         self.absolute += means(difference.clone().abs()).sum::<f64>();
         self.psnr += means(difference.square()).map(psnr).sum::<f64>();
         if let Some(lpips) = self.lpips {
-            let distances = host_values(lpips.distance(pixels, reconstruction.clone()));
+            let distances = host_values(lpips.distance(pixels, reconstruction));
             self.perceptual += distances.into_iter().map(f64::from).sum::<f64>();
         }
-        reconstruction
+        decoded
     }
 
     pub fn figures(&self) -> ReconstructionFigures {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
+mod guard;
 mod kmeans;
 pub mod loss;
 mod measure;

@@ -2,27 +2,40 @@
 //! surplus is cut off again.
 
 use crate::checkpoint::{host_codes, host_values};
-use crate::data::{bytes_to_floats, to_image};
+use crate::data::{Raster, picture_of, tensor_of};
 use crate::model::Model;
-use burn::tensor::{Shape, Tensor, TensorData};
-use image::RgbImage;
 use image::imageops::crop_imm;
+use image::{ImageBuffer, Pixel, RgbImage};
 
 /// The codes of a picture in reading order, with the rows and columns of its grid.
 pub fn encode(model: &Model, picture: &RgbImage) -> (Vec<i64>, [usize; 2]) {
-    let padded = reflect(picture, model.tokenizer_config.factor() as u32);
-    let codes = model.tokenizer.encode(pixels(model, &padded)).codes;
+    encode_raster(model, &picture.clone().into())
+}
+
+/// [`encode`] of a picture, label map or depth map, whichever the tokenizer is for.
+pub fn encode_raster(model: &Model, raster: &Raster) -> (Vec<i64>, [usize; 2]) {
+    let padded = continued(raster, model);
+    let pixels = tensor_of(&[padded], &model.device());
+    let codes = model.tokenizer.encode(pixels).codes;
     let [_, rows, columns] = codes.dims();
     (host_codes(codes), [rows, columns])
 }
 
 /// A picture through encoder, quantiser and decoder, same size.
 pub fn reconstruct(model: &Model, picture: &RgbImage) -> RgbImage {
-    let padded = reflect(picture, model.tokenizer_config.factor() as u32);
-    let latent = model.tokenizer.encode(pixels(model, &padded)).latent;
+    reconstruct_raster(model, &picture.clone().into())
+}
+
+/// [`reconstruct`] of a picture, label map or depth map, whichever the tokenizer is for, drawn as [`picture_of`] does.
+pub fn reconstruct_raster(model: &Model, raster: &Raster) -> RgbImage {
+    let padded = continued(raster, model);
+    let (width, height) = padded.dimensions();
+    let pixels = tensor_of(&[padded], &model.device());
+    let latent = model.tokenizer.encode(pixels).latent;
     let output = host_values(model.tokenizer.decode(latent));
-    let output = to_image(&output, padded.height() as usize, padded.width() as usize);
-    crop_imm(&output, 0, 0, picture.width(), picture.height()).to_image()
+    let output = picture_of(&output, height as usize, width as usize, raster.kind());
+    let (width, height) = raster.dimensions();
+    crop_imm(&output, 0, 0, width, height).to_image()
 }
 
 /// Peak signal-to-noise ratio of 8-bit pictures of one size, in decibels; infinite for equal ones.
@@ -35,17 +48,24 @@ pub fn psnr(left: &RgbImage, right: &RgbImage) -> f64 {
     10.0 * (255.0 * 255.0 / mean).log10()
 }
 
-fn pixels(model: &Model, picture: &RgbImage) -> Tensor<4> {
-    let device = model.device();
-    let shape = Shape::from([1, picture.height() as usize, picture.width() as usize, 3]);
-    Tensor::from_data(
-        TensorData::new(bytes_to_floats(picture.as_raw()), shape),
-        &device,
-    )
+/// Continued until both sides are multiples of the tokenizer's factor.
+fn continued(raster: &Raster, model: &Model) -> Raster {
+    let multiple = model.tokenizer_config.factor() as u32;
+    match raster {
+        Raster::Rgb(image) => Raster::Rgb(reflect(image, multiple)),
+        Raster::Labels { map, classes } => Raster::Labels {
+            map: reflect(map, multiple),
+            classes: *classes,
+        },
+        Raster::Depth(map) => Raster::Depth(reflect(map, multiple)),
+    }
 }
 
 /// Continues a picture to the right and below, mirrored at its edge, until both sides are multiples of `multiple`.
-fn reflect(picture: &RgbImage, multiple: u32) -> RgbImage {
+fn reflect<P: Pixel>(
+    picture: &ImageBuffer<P, Vec<P::Subpixel>>,
+    multiple: u32,
+) -> ImageBuffer<P, Vec<P::Subpixel>> {
     let (width, height) = picture.dimensions();
     let source = |position: u32, length: u32| {
         // Walking back and forth between the first and the last pixel.
@@ -57,7 +77,7 @@ fn reflect(picture: &RgbImage, multiple: u32) -> RgbImage {
             period - place
         }
     };
-    RgbImage::from_fn(
+    ImageBuffer::from_fn(
         width.next_multiple_of(multiple),
         height.next_multiple_of(multiple),
         |x, y| *picture.get_pixel(source(x, width), source(y, height)),

@@ -7,7 +7,7 @@ use super::discriminator::{
 };
 use super::quantizer::{CodeGradient, QuantizerStep};
 use super::upkeep::UpkeepConfig;
-use crate::data::{Crop, Filter, Resize, Transform};
+use crate::data::{Crop, DepthForm, Filter, Kind, KindName, Resize, Transform};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::training::settings::check_range;
@@ -28,6 +28,13 @@ pub struct TokenizerRecipe {
 pub struct TokenizerTraining {
     /// A folder of pictures or a list file.
     pub data: PathBuf,
+    /// What the pictures are: `pictures`, `labels` (label maps) or `depth`.
+    pub data_kind: KindName,
+    /// Label maps: how many labels there are, and the value of pixels that have none.
+    pub classes: usize,
+    pub ignore_value: Option<u16>,
+    /// Depth: `grey`, `packed` (four bytes of RGBA are one number), or `auto`.
+    pub depth_form: DepthForm,
     /// How long to train: steps, unless `minutes` is above 0.
     pub steps: u64,
     pub minutes: f64,
@@ -119,6 +126,10 @@ impl Default for TokenizerTraining {
     fn default() -> Self {
         Self {
             data: PathBuf::new(),
+            data_kind: KindName::Pictures,
+            classes: 0,
+            ignore_value: None,
+            depth_form: DepthForm::Auto,
             steps: 3000,
             minutes: 0.0,
             size: 64,
@@ -176,6 +187,14 @@ impl Default for TokenizerTraining {
 }
 
 impl TokenizerTraining {
+    /// What the pictures are.
+    ///
+    /// # Errors
+    /// Label maps without a number of classes.
+    pub fn kind(&self) -> Result<Kind> {
+        Kind::new(self.data_kind, self.classes, self.ignore_value, self.depth_form)
+    }
+
     /// How pictures become training crops.
     pub fn transform(&self) -> Transform {
         let shortest = if self.resize == 0 {
@@ -356,11 +375,7 @@ impl TokenizerRecipe {
     /// Says what is wrong with a recipe that cannot be followed, naming the setting.
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
-        if [self.network.in_channels, self.network.out_channels] != [3, 3] {
-            return Err(Error::input(
-                "in_channels and out_channels must be 3 to train on pictures",
-            ));
-        }
+        self.check_kind()?;
         let training = &self.training;
         training.transform().check()?;
         let factor = self.network.factor();
@@ -380,6 +395,26 @@ impl TokenizerRecipe {
             ));
         }
         self.check_discriminator()
+    }
+
+    /// Networks fit what they are shown, and losses what they compare.
+    fn check_kind(&self) -> Result<()> {
+        let training = &self.training;
+        let channels = training.kind()?.channels();
+        let network = [self.network.in_channels, self.network.out_channels];
+        if network != [channels; 2] {
+            return Err(Error::input(format!(
+                "in_channels and out_channels are {network:?}; {} have {channels}: set both to {channels}",
+                training.data_kind.label()
+            )));
+        }
+        let adversarial = training.discriminator_weight > 0.0;
+        if training.data_kind == KindName::Labels && (adversarial || training.perceptual != "none") {
+            return Err(Error::input(
+                "label maps are learned by cross-entropy alone: set perceptual to none and discriminator_weight to 0",
+            ));
+        }
+        Ok(())
     }
 
     fn check_discriminator(&self) -> Result<()> {

@@ -5,11 +5,12 @@ use super::network::Tokenizer;
 use super::perceptual::{Lpips, smallest_side};
 use super::plan;
 use super::recipe::TokenizerRecipe;
+use super::guard::Guard;
 use super::trainer::{StepOutcome, TokenizerTrainer};
 use crate::checkpoint::{
-    HostTensor, TensorMap, host_codes, load_parameters, parameters, read_tensors, write_tensors,
+    HostTensor, TensorMap, host_codes, load_parameters, parameters, read_tensors,
 };
-use crate::data::{self, Batch, Dataset, Loader, LoaderConfig};
+use crate::data::{self, Batch, Dataset, Loader, LoaderConfig, Raster};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::model::{Model, ModelInfo};
@@ -67,8 +68,12 @@ pub fn train(
     };
     observer.event(Event::Plan(plan::describe(&job, pictures, &trainer)));
     let held_back = held_back.limit(MEASURED);
-    let (validation, _, bad) =
-        data::load_all(&held_back, &training.transform(), training.background)?;
+    let (validation, _, bad) = data::load_rasters(
+        &held_back,
+        &training.transform(),
+        training.kind()?,
+        training.background,
+    )?;
     for note in skipped_pictures(&bad) {
         observer.event(Event::Note(note));
     }
@@ -82,7 +87,7 @@ pub fn train(
             "classes": dataset.classes,
         }),
         reported: HashSet::new(),
-        guard: Guard::default(),
+        guard: Guard::new(&job.out, training.skip_at_most),
         device,
         trainer,
         validation,
@@ -136,6 +141,7 @@ fn loader(job: &TokenizerJob, dataset: Dataset, first_step: u64) -> Result<Loade
     let training = &job.recipe.training;
     let config = LoaderConfig {
         batch: training.batch,
+        kind: training.kind()?,
         transform: training.transform(),
         background: training.background,
         seed: training.seed,
@@ -190,7 +196,7 @@ struct TokenizerStage {
     loader: Loader,
     /// A batch that is here already.
     next: Option<Batch>,
-    validation: Vec<Vec<u8>>,
+    validation: Vec<Raster>,
     usage: CodeUsage,
     data: serde_json::Value,
     /// The skipped pictures that have been reported.
@@ -198,59 +204,7 @@ struct TokenizerStage {
     guard: Guard,
 }
 
-/// Counts the steps that were left out because something was no number.
-#[derive(Default)]
-struct Guard {
-    skipped: u64,
-    in_a_row: u64,
-    notes: Vec<String>,
-}
-
 impl TokenizerStage {
-    /// Keeps the batch of a step that was left out, for whoever wants to know why.
-    ///
-    /// # Errors
-    /// Too many such steps one after the other.
-    fn step_left_out(&mut self, step: u64, what: &str, batch: &Batch) -> Result<()> {
-        self.guard.skipped += 1;
-        self.guard.in_a_row += 1;
-        let folder = self.job.out.join("skipped");
-        std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
-        let path = folder.join(format!("step-{:08}.safetensors", step + 1));
-        let shape = [batch.indices.len(), batch.size, batch.size, 3];
-        let tensors = TensorMap::from([
-            (
-                "pixels".into(),
-                HostTensor::f32(shape, batch.pixels.clone()),
-            ),
-            (
-                "pictures".into(),
-                HostTensor::i64(
-                    [batch.indices.len()],
-                    batch.indices.iter().map(|&i| i as i64).collect(),
-                ),
-            ),
-        ]);
-        write_tensors(&path, &tensors, &Default::default())?;
-        if self.guard.in_a_row > self.job.recipe.training.skip_at_most {
-            return Err(Error::file(
-                &self.job.out,
-                format!(
-                    "{what} is no longer a number at step {}, the last of {} such steps in a row. Go on from the last \
-                     checkpoint with --resume and a lower learning_rate (--set), or with gradient_clip=1",
-                    step + 1,
-                    self.guard.in_a_row
-                ),
-            ));
-        }
-        self.guard.notes.push(format!(
-            "step {} was left out: {what} is not a number; its batch is in {}",
-            step + 1,
-            path.display()
-        ));
-        Ok(())
-    }
-
     fn usage_metrics(&mut self, outcome: &mut StepOutcome) {
         let codes = host_codes(outcome.codes.clone());
         self.usage.add(&codes);
@@ -275,27 +229,29 @@ impl Stage for TokenizerStage {
             None => self.loader.next()?,
         };
         let plan = self.job.recipe.training.plan(step, progress);
-        let mut outcome = self.trainer.step(pixels(&batch, &self.device), &plan);
+        let pictures = batch.indices.clone();
+        let pixels = pixels(batch, &self.device);
+        let mut outcome = self.trainer.step(pixels.clone(), &plan);
         match outcome.skipped.take() {
             Some(what) => {
-                self.step_left_out(step, &what, &batch)?;
+                self.guard.left_out(step + 1, &what, pixels, &pictures)?;
                 outcome.metrics.keep_finite();
             }
             None => {
-                self.guard.in_a_row = 0;
+                self.guard.passed();
                 self.usage_metrics(&mut outcome);
             }
         }
         let mut metrics = outcome.metrics;
         metrics.push("learning_rate", plan.learning_rate);
-        metrics.push("skipped_steps", self.guard.skipped as f64);
+        metrics.push("skipped_steps", self.guard.skipped() as f64);
         Ok(metrics)
     }
 
     fn notes(&mut self) -> Vec<String> {
         let mut bad = self.loader.bad_files();
         bad.retain(|(path, _)| self.reported.insert(path.clone()));
-        let mut notes = std::mem::take(&mut self.guard.notes);
+        let mut notes = self.guard.notes();
         notes.extend(skipped_pictures(&bad));
         notes
     }
@@ -344,10 +300,11 @@ impl Stage for TokenizerStage {
     }
 }
 
-/// A batch as a tensor `[b, size, size, 3]`.
-fn pixels(batch: &Batch, device: &Device) -> Tensor<4> {
-    let shape = Shape::from([batch.indices.len(), batch.size, batch.size, 3]);
-    Tensor::from_data(TensorData::new(batch.pixels.clone(), shape), device)
+/// A batch as a tensor `[b, size, size, channels]`.
+fn pixels(batch: Batch, device: &Device) -> Tensor<4> {
+    let count = batch.indices.len();
+    let shape = Shape::from([count, batch.size, batch.size, batch.channels]);
+    Tensor::from_data(TensorData::new(batch.pixels, shape), device)
 }
 
 /// The weights a `perceptual` setting names: `vgg`, `alex`, `none` or a file.

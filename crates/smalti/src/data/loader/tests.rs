@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Cursor;
 
-use image::{ImageFormat, Rgb};
+use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 
 use super::*;
@@ -11,6 +11,7 @@ use crate::data::{Crop, Filter, Resize};
 
 const CONFIG: LoaderConfig = LoaderConfig {
     batch: 3,
+    kind: Kind::Pictures,
     transform: Transform {
         size: 16,
         resize: Resize::Shortest(20),
@@ -250,4 +251,69 @@ fn dropping_ends_the_threads() {
         // The threads held the data set too.
         assert_eq!(Arc::strong_count(&dataset), 1);
     }
+}
+
+#[test]
+fn label_maps_become_one_hot_batches() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..4_u8 {
+        // 9 is no class.
+        let map = GrayImage::from_fn(30, 24, |x, y| {
+            Luma([[0, 1 + number, 9][(x + y) as usize % 3]])
+        });
+        let path = folder.path().join(format!("{number}.png"));
+        map.save(path).unwrap();
+    }
+    let dataset = open(&folder);
+    let config = LoaderConfig {
+        kind: Kind::Labels {
+            classes: 5,
+            ignore: Some(9),
+        },
+        ..CONFIG
+    };
+    let reference = batches(&dataset, config.clone(), 4);
+    for batch in &reference {
+        assert_eq!((batch.channels, batch.pixels.len()), (5, 3 * 16 * 16 * 5));
+        for (pixels, &index) in batch.pixels.chunks(16 * 16 * 5).zip(&batch.indices) {
+            let mut counts = [0.0_f32; 5];
+            for pixel in pixels.chunks(5) {
+                assert!(pixel.iter().all(|value| [0.0, 1.0].contains(value)));
+                assert!(pixel.iter().sum::<f32>() <= 1.0);
+                for (count, value) in counts.iter_mut().zip(pixel) {
+                    *count += *value;
+                }
+            }
+            assert!(counts[0] > 0.0 && counts[1 + index] > 0.0);
+            assert_eq!(counts[0] + counts[1 + index], counts.iter().sum::<f32>());
+            assert!(counts.iter().sum::<f32>() < 256.0);
+        }
+    }
+    let config = LoaderConfig {
+        workers: 3,
+        cache_bytes: 3000,
+        first_step: 2,
+        ..config
+    };
+    assert!(batches(&dataset, config, 2) == reference[2..]);
+}
+
+#[test]
+fn depth_batches_have_one_channel() {
+    let folder = folder(3);
+    for entry in ["even/0.png", "even/2.png", "odd/1.png"] {
+        let slope = GrayImage::from_fn(30, 24, |x, _| Luma([x as u8]));
+        slope.save(folder.path().join(entry)).unwrap();
+    }
+    let config = LoaderConfig {
+        kind: Kind::Depth {
+            form: Default::default(),
+        },
+        ..CONFIG
+    };
+    let batch = &batches(&open(&folder), config, 1)[0];
+    assert_eq!((batch.channels, batch.pixels.len()), (1, 3 * 16 * 16));
+    assert!(batch.pixels.iter().all(|value| value.abs() <= 1.0));
+    let row: Vec<f32> = batch.pixels[..16].to_vec();
+    assert!(row.is_sorted() || row.iter().rev().is_sorted());
 }
