@@ -1,18 +1,9 @@
-//! The losses of stage 1 (`VQLPIPSWithDiscriminator` of taming/modules/losses/vqperceptual.py).
+//! The reconstruction losses of stage 1 and the weight of the adversarial one (`VQLPIPSWithDiscriminator` of
+//! taming/modules/losses/vqperceptual.py); the adversarial losses are in [`super::adversarial`].
 
-use super::discriminator::Discriminator;
 use super::perceptual::Lpips;
 use crate::ops;
-use burn::tensor::{Tensor, activation::softplus};
-use serde::{Deserialize, Serialize};
-
-/// The discriminator's loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdversarialLoss {
-    Hinge,
-    Vanilla,
-}
+use burn::tensor::Tensor;
 
 /// The reconstruction loss and its parts, each `[1]`.
 pub struct ReconstructionLoss {
@@ -45,42 +36,6 @@ pub fn reconstruction_loss(
             perceptual: pixel.zeros_like().detach(),
             pixel,
         },
-    }
-}
-
-/// What the generator wants of the discriminator's logits: minus their mean.
-pub fn generator_loss(logits_fake: Tensor<4>) -> Tensor<1> {
-    logits_fake.mean().neg()
-}
-
-/// The discriminator's loss and the mean logits it saw, each `[1]`.
-pub struct DiscriminatorLoss {
-    pub total: Tensor<1>,
-    pub logits_real: Tensor<1>,
-    pub logits_fake: Tensor<1>,
-}
-
-/// Real and reconstructed pictures go through the discriminator apart, so each has its own batch statistics.
-pub fn discriminator_loss(
-    discriminator: &Discriminator,
-    real: Tensor<4>,
-    fake: Tensor<4>,
-    loss: AdversarialLoss,
-) -> DiscriminatorLoss {
-    let real = discriminator.forward(real);
-    let fake = discriminator.forward(fake);
-    let total = match loss {
-        AdversarialLoss::Hinge => {
-            ops::relu(real.clone().neg() + 1.0).mean() + ops::relu(fake.clone() + 1.0).mean()
-        }
-        AdversarialLoss::Vanilla => {
-            softplus(real.clone().neg(), 1.0).mean() + softplus(fake.clone(), 1.0).mean()
-        }
-    };
-    DiscriminatorLoss {
-        total: total * 0.5,
-        logits_real: real.mean(),
-        logits_fake: fake.mean(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stage 1, the VQGAN (paper section 3.1): pictures to codes and back, and how it is trained.
 
+pub mod adversarial;
 pub mod blocks;
 pub mod config;
 pub mod decoder;

@@ -1,7 +1,8 @@
 //! How a tokenizer is trained: every setting of stage 1 with its default.
 
+use super::adversarial::AdversarialLoss;
 use super::config::TokenizerConfig;
-use super::loss::AdversarialLoss;
+use super::discriminator::{DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm};
 use crate::data::{Crop, Filter, Resize, Transform};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
@@ -150,6 +151,17 @@ impl TokenizerTraining {
         }
     }
 
+    /// The discriminator's shape.
+    pub fn discriminator(&self) -> DiscriminatorConfig {
+        DiscriminatorConfig {
+            kind: DiscriminatorKind::Patch,
+            norm: DiscriminatorNorm::Batch,
+            channels: self.discriminator_channels,
+            layers: self.discriminator_layers,
+            size: self.size,
+        }
+    }
+
     /// Whether the discriminator takes part at this point.
     pub fn discriminator_active(&self, step: u64, progress: f64) -> bool {
         let start = self.discriminator_start;
@@ -210,27 +222,10 @@ impl TokenizerRecipe {
     }
 
     fn check_discriminator(&self) -> Result<()> {
-        let training = &self.training;
-        check_range(
-            "discriminator_layers",
-            training.discriminator_layers as f64,
-            1.0,
-            6.0,
-        )?;
-        check_range(
-            "discriminator_channels",
-            training.discriminator_channels as f64,
-            1.0,
-            65536.0,
-        )?;
-        let smallest =
-            super::discriminator::Discriminator::smallest_side(training.discriminator_layers);
-        if training.discriminator_weight > 0.0 && training.size < smallest {
-            return Err(Error::input(format!(
-                "size is {}, but a discriminator of {} layers needs {smallest} pixels: set discriminator_layers lower, \
-                 or discriminator_weight to 0",
-                training.size, training.discriminator_layers
-            )));
+        let discriminator = self.training.discriminator();
+        discriminator.check()?;
+        if self.training.discriminator_weight > 0.0 {
+            discriminator.check_size()?;
         }
         Ok(())
     }

@@ -6,10 +6,9 @@
 //! work. One difference: the authors' second optimiser also counts the steps before the discriminator joins, on gradients
 //! of zero, so the bias corrections of its first real steps differ.
 
+use super::adversarial::{Logits, discriminator_loss, generator_loss};
 use super::discriminator::Discriminator;
-use super::loss::{
-    ReconstructionLoss, adaptive_weight, discriminator_loss, generator_loss, reconstruction_loss,
-};
+use super::loss::{ReconstructionLoss, adaptive_weight, reconstruction_loss};
 use super::network::Tokenizer;
 use super::perceptual::Lpips;
 use super::recipe::{TokenizerRecipe, TokenizerTraining};
@@ -66,8 +65,7 @@ impl TokenizerTrainer {
             discriminator: Owned::new(Discriminator::new(
                 &mut init,
                 recipe.network.out_channels,
-                training.discriminator_channels,
-                training.discriminator_layers,
+                &training.discriminator(),
             )),
             lpips: lpips.map(|lpips| lpips.with_precision(training.precision)),
             training,
@@ -190,7 +188,8 @@ impl TokenizerTrainer {
     fn generator_gradient(&self, reconstruction: &Tensor<4>) -> (f32, Tensor<4>) {
         let leaf = reconstruction.clone().detach().require_grad();
         let frozen = Discriminator::clone(&self.discriminator).no_grad();
-        let loss = generator_loss(frozen.forward(self.training.precision.of(leaf.clone())));
+        let logits = frozen.forward(self.training.precision.of(leaf.clone()));
+        let loss = generator_loss(self.training.adversarial_loss, logits);
         (scalar(&loss), gradient_of(&leaf, &loss))
     }
 
@@ -214,12 +213,12 @@ impl TokenizerTrainer {
         fake: Tensor<4>,
         metrics: &mut Metrics,
     ) -> GradientsParams {
-        let loss = discriminator_loss(
-            &self.discriminator,
-            self.training.precision.of(real),
-            self.training.precision.of(fake),
-            self.training.adversarial_loss,
-        );
+        let precision = self.training.precision;
+        let logits = Logits {
+            real: self.discriminator.forward(precision.of(real)),
+            fake: self.discriminator.forward(precision.of(fake)),
+        };
+        let loss = discriminator_loss(self.training.adversarial_loss, &logits);
         metrics.push("disc_loss", f64::from(scalar(&loss.total)));
         metrics.push("logits_real", f64::from(scalar(&loss.logits_real)));
         metrics.push("logits_fake", f64::from(scalar(&loss.logits_fake)));
