@@ -64,6 +64,9 @@ enum Command {
     Sample(commands::sample::Sample),
     /// Measure how probable pictures are to a prior
     Nll(commands::nll::Nll),
+    /// Measure models, and say how
+    #[command(subcommand)]
+    Eval(commands::eval::Eval),
     /// Convert a checkpoint of the authors' code
     Import(commands::import::Import),
     /// Say what a model file holds
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
         Command::Decode(command) => command.run(common),
         Command::Sample(command) => command.run(common),
         Command::Nll(command) => command.run(common),
+        Command::Eval(command) => command.run(common),
         Command::Import(command) => command.run(common),
         Command::Info(command) => command.run(common),
         Command::Bench(command) => command.run(common),

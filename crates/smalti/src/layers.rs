@@ -84,7 +84,8 @@ impl Conv2d {
         ops::upsampled_conv2d(input, self.filter())
     }
 
-    fn filter(&self) -> Filter {
+    /// Weight and bias as operations take them.
+    pub(crate) fn filter(&self) -> Filter {
         Filter {
             weight: self.weight.val(),
             bias: self.bias.as_ref().map(Param::val),
@@ -206,6 +207,9 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
+    /// Added to variances.
+    pub const EPSILON: f32 = 1e-5;
+
     /// The discriminator's initialisation: weight N(1, 0.02), bias 0.
     pub fn new(init: &mut Initializer, channels: usize) -> Self {
         Self {
@@ -220,7 +224,7 @@ impl BatchNorm {
         // One group per channel of a single tall picture is a channel of the whole batch.
         let normalization = GroupNormalization {
             groups: channels,
-            epsilon: 1e-5,
+            epsilon: Self::EPSILON,
             activation,
         };
         let tall = input.reshape([1, batch * height, width, channels]);

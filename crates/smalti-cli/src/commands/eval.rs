@@ -4,11 +4,11 @@ use crate::commands::train::load_lpips;
 use crate::{Common, models, output, progress};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use smalti::data::{Crop, Dataset, Filter, Loader, LoaderConfig, Resize, Transform};
+use smalti::data::{Crop, Dataset, Filter, Kind, Loader, LoaderConfig, Resize, Transform};
 use smalti::metrics::{ReconstructionFigures, ReconstructionMeter};
 use smalti::model::Model;
 use smalti::tokenizer::Lpips;
-use smalti::{Error, Result, Tensor};
+use smalti::{Error, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,20 +76,28 @@ impl EvalReconstruction {
         let transform = self.transform(&model)?;
         let pictures = dataset.items.len();
         let figures = self.measure(common, &model, lpips.as_ref(), dataset, transform)?;
-        let split = if split == Split::Validation { "validation" } else { "all" };
+        let split = if split == Split::Validation {
+            "validation"
+        } else {
+            "all"
+        };
         let protocol = json!({
             "split": split, "pictures": pictures, "crops_per_picture": self.crops, "seed": self.seed,
             "size": transform.size, "resize": self.resize, "filter": "lanczos", "lpips": self.perceptual,
             "precision": model.tokenizer.precision,
         });
-        output::print(common, json!({"figures": figures, "protocol": protocol}), || {
-            let mut lines = describe(&figures);
-            lines.push(format!(
+        output::print(
+            common,
+            json!({"figures": figures, "protocol": protocol}),
+            || {
+                let mut lines = describe(&figures);
+                lines.push(format!(
                 "measured   {pictures} pictures ({split}), {} random crops of {} × {1} px each, seed {}",
                 self.crops, transform.size, self.seed
             ));
-            lines
-        });
+                lines
+            },
+        );
         Ok(())
     }
 
@@ -97,10 +105,20 @@ impl EvalReconstruction {
     fn pictures(&self, model: &Model) -> Result<(Dataset, Split)> {
         let recipe = &model.info.recipe;
         let trained_on = recipe.get("data").and_then(|path| path.as_str());
-        let data = self.data.clone().or(trained_on.map(PathBuf::from)).ok_or_else(|| {
-            Error::input("the model does not say what it was trained on: name pictures with --data")
-        })?;
-        let default = if self.data.is_none() { Split::Validation } else { Split::All };
+        let data = self
+            .data
+            .clone()
+            .or(trained_on.map(PathBuf::from))
+            .ok_or_else(|| {
+                Error::input(
+                    "the model does not say what it was trained on: name pictures with --data",
+                )
+            })?;
+        let default = if self.data.is_none() {
+            Split::Validation
+        } else {
+            Split::All
+        };
         let split = self.split.unwrap_or(default);
         let dataset = Dataset::open(&data)?;
         if split == Split::All {
@@ -115,7 +133,9 @@ impl EvalReconstruction {
         };
         let (_, held_back) = dataset.split(share, seed);
         if held_back.items.is_empty() {
-            return Err(Error::input("the training held no pictures back: use --split all"));
+            return Err(Error::input(
+                "the training held no pictures back: use --split all",
+            ));
         }
         Ok((held_back, split))
     }
@@ -136,7 +156,11 @@ impl EvalReconstruction {
             size,
             resize: Resize::Shortest(self.resize.or(setting("resize")).unwrap_or(size)),
             enlarge: true,
-            crop: if self.crops == 1 { Crop::Center } else { Crop::Random },
+            crop: if self.crops == 1 {
+                Crop::Center
+            } else {
+                Crop::Random
+            },
             flip: false,
             filter: Filter::Lanczos,
         };
@@ -155,6 +179,7 @@ impl EvalReconstruction {
         let total = dataset.items.len() * self.crops as usize;
         let config = LoaderConfig {
             batch: BATCH.min(total),
+            kind: Kind::Pictures,
             transform,
             background: model.background(),
             seed: self.seed,
@@ -169,7 +194,7 @@ impl EvalReconstruction {
         let bar = progress::bar(common, total as u64, "crops");
         for _ in 0..total / batch {
             let pixels = loader.next()?;
-            meter.add(Tensor::from_data(pixels.tensor_data(), &models::device()));
+            meter.add(pixels.into_tensor(&models::device()));
             bar.inc(batch as u64);
         }
         bar.finish_and_clear();

@@ -209,7 +209,8 @@ impl TrainTokenizer {
     }
 }
 
-fn load_lpips(setting: &str, common: &Common) -> Result<Option<Lpips>> {
+/// The perceptual network that a setting names, fetched if it is not here yet.
+pub fn load_lpips(setting: &str, common: &Common) -> Result<Option<Lpips>> {
     let locate = |name: &str| {
         let mut download = Download::new(common);
         weights::fetch::locate(name, &mut |progress| download.show(&progress))

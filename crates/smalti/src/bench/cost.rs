@@ -233,8 +233,8 @@ mod tests {
     use crate::bench::Size;
     use crate::initializer::Initializer;
     use crate::prior::Gpt;
-    use crate::tokenizer::discriminator::Discriminator;
-    use crate::tokenizer::{Tokenizer, TokenizerTraining};
+    use crate::tokenizer::Tokenizer;
+    use crate::tokenizer::discriminator::{Discriminator, DiscriminatorConfig};
     use burn::module::Module;
     use burn::tensor::Device;
 
@@ -255,11 +255,7 @@ mod tests {
         let config = Size::Tiny.prior();
         let counted = prior(&config, 0, 1).parameters;
         assert_eq!(counted, Gpt::new(&mut init, &config).num_params() as u64);
-        let network = Discriminator::new(
-            &mut init,
-            3,
-            &TokenizerTraining::default().discriminator_config(),
-        );
+        let network = Discriminator::new(&mut init, 3, &DiscriminatorConfig::default());
         let counted = discriminator(64, 3, 256).parameters;
         assert_eq!(counted, network.num_params() as u64);
     }

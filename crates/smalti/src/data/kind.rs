@@ -18,6 +18,17 @@ pub enum KindName {
     Depth,
 }
 
+impl KindName {
+    /// What such files are called in messages.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pictures => "pictures",
+            Self::Labels => "label maps",
+            Self::Depth => "depth maps",
+        }
+    }
+}
+
 /// How the depth of a pixel is written down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

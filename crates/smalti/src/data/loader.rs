@@ -9,6 +9,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use burn::tensor::{Device, Shape, Tensor, TensorData};
+
 use super::bad::{BadFile, none_readable, reason};
 use super::cache::Cache;
 use super::dataset::Dataset;
@@ -40,6 +42,15 @@ pub struct Batch {
 /// A batch and, of a data set of label maps, the squares that are to become its pixels: one-hot maps are so large that
 /// only the batch that is handed out is made of them.
 type Prepared = (Batch, Vec<Raster>);
+
+impl Batch {
+    /// The pixels as a tensor `[n, size, size, channels]`.
+    pub fn into_tensor(self, device: &Device) -> Tensor<4> {
+        let count = self.indices.len();
+        let shape = Shape::from([count, self.size, self.size, self.channels]);
+        Tensor::from_data(TensorData::new(self.pixels, shape), device)
+    }
+}
 
 /// How batches are made.
 #[derive(Clone, Debug, PartialEq, Eq)]

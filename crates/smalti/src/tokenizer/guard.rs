@@ -61,8 +61,14 @@ impl Guard {
         let path = folder.join(format!("step-{step:08}.safetensors"));
         let pictures: Vec<i64> = pictures.iter().map(|&picture| picture as i64).collect();
         let tensors = TensorMap::from([
-            ("pixels".into(), HostTensor::f32(pixels.dims(), host_values(pixels))),
-            ("pictures".into(), HostTensor::i64([pictures.len()], pictures)),
+            (
+                "pixels".into(),
+                HostTensor::f32(pixels.dims(), host_values(pixels)),
+            ),
+            (
+                "pictures".into(),
+                HostTensor::i64([pictures.len()], pictures),
+            ),
         ]);
         write_tensors(&path, &tensors, &Default::default())?;
         if self.in_a_row > self.at_most {
@@ -107,7 +113,12 @@ mod tests {
         guard.left_out(10, "p_loss", pixels(), &[4]).unwrap();
         guard.left_out(11, "p_loss", pixels(), &[4]).unwrap();
         let error = guard.left_out(12, "grad_norm", pixels(), &[4]).unwrap_err();
-        assert!(error.to_string().contains("grad_norm is not a number at step 12"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("grad_norm is not a number at step 12"),
+            "{error}"
+        );
         assert_eq!(guard.skipped(), 5);
     }
 }

@@ -14,6 +14,17 @@ pub struct ReconstructionLoss {
     pub perceptual: Option<Tensor<1>>,
 }
 
+impl ReconstructionLoss {
+    /// Where the cross-entropy of label maps is all there is.
+    pub fn of_label_maps(cross_entropy: Tensor<1>) -> Self {
+        Self {
+            total: cross_entropy.clone(),
+            pixel: cross_entropy,
+            perceptual: None,
+        }
+    }
+}
+
 /// How much the parts of the reconstruction loss count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ReconstructionWeights {

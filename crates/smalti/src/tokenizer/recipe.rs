@@ -2,9 +2,7 @@
 
 use super::adversarial::AdversarialLoss;
 use super::config::TokenizerConfig;
-use super::discriminator::{
-    Discriminator, DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm,
-};
+use super::discriminator::{DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm};
 use super::quantizer::{CodeGradient, QuantizerStep};
 use super::upkeep::UpkeepConfig;
 use crate::data::{Crop, DepthForm, Filter, Kind, KindName, Resize, Transform};
@@ -192,7 +190,12 @@ impl TokenizerTraining {
     /// # Errors
     /// Label maps without a number of classes.
     pub fn kind(&self) -> Result<Kind> {
-        Kind::new(self.data_kind, self.classes, self.ignore_value, self.depth_form)
+        Kind::new(
+            self.data_kind,
+            self.classes,
+            self.ignore_value,
+            self.depth_form,
+        )
     }
 
     /// How pictures become training crops.
@@ -262,18 +265,6 @@ impl TokenizerTraining {
             ("discriminator_start", self.discriminator_start, 0.0, MANY),
             ("discriminator_warmup", self.discriminator_warmup, 0.0, MANY),
             ("discriminator_ramp", self.discriminator_ramp, 0.0, MANY),
-            (
-                "discriminator_layers",
-                self.discriminator_layers as f64,
-                1.0,
-                6.0,
-            ),
-            (
-                "discriminator_channels",
-                self.discriminator_channels as f64,
-                1.0,
-                65536.0,
-            ),
             ("r1_every", self.r1_every as f64, 1.0, MANY),
             weight("gradient_clip", self.gradient_clip),
             weight("codebook_weight", self.codebook_weight),
@@ -409,7 +400,8 @@ impl TokenizerRecipe {
             )));
         }
         let adversarial = training.discriminator_weight > 0.0;
-        if training.data_kind == KindName::Labels && (adversarial || training.perceptual != "none") {
+        if training.data_kind == KindName::Labels && (adversarial || training.perceptual != "none")
+        {
             return Err(Error::input(
                 "label maps are learned by cross-entropy alone: set perceptual to none and discriminator_weight to 0",
             ));
@@ -418,14 +410,10 @@ impl TokenizerRecipe {
     }
 
     fn check_discriminator(&self) -> Result<()> {
-        let training = &self.training;
-        let smallest = Discriminator::smallest_side(&training.discriminator_config());
-        if training.discriminator_weight > 0.0 && training.size < smallest {
-            return Err(Error::input(format!(
-                "size is {}, but a discriminator of {} layers needs {smallest} pixels: set discriminator_layers lower, \
-                 or discriminator_weight to 0",
-                training.size, training.discriminator_layers
-            )));
+        let discriminator = self.training.discriminator_config();
+        discriminator.check()?;
+        if self.training.discriminator_weight > 0.0 {
+            discriminator.check_size()?;
         }
         Ok(())
     }

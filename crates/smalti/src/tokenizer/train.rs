@@ -1,11 +1,11 @@
 //! A whole stage-1 training: from a folder of pictures to a run folder with a tokenizer in it.
 
+use super::guard::Guard;
 use super::measure::measure;
 use super::network::Tokenizer;
 use super::perceptual::{Lpips, smallest_side};
 use super::plan;
 use super::recipe::TokenizerRecipe;
-use super::guard::Guard;
 use super::trainer::{StepOutcome, TokenizerTrainer};
 use crate::checkpoint::{
     HostTensor, TensorMap, host_codes, load_parameters, parameters, read_tensors,
@@ -19,7 +19,7 @@ use crate::training::{
     Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive,
     skipped_pictures,
 };
-use burn::tensor::{Device, Shape, Tensor, TensorData};
+use burn::tensor::Device;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -230,7 +230,7 @@ impl Stage for TokenizerStage {
         };
         let plan = self.job.recipe.training.plan(step, progress);
         let pictures = batch.indices.clone();
-        let pixels = pixels(batch, &self.device);
+        let pixels = batch.into_tensor(&self.device);
         let mut outcome = self.trainer.step(pixels.clone(), &plan);
         match outcome.skipped.take() {
             Some(what) => {
@@ -298,13 +298,6 @@ impl Stage for TokenizerStage {
         );
         state
     }
-}
-
-/// A batch as a tensor `[b, size, size, channels]`.
-fn pixels(batch: Batch, device: &Device) -> Tensor<4> {
-    let count = batch.indices.len();
-    let shape = Shape::from([count, batch.size, batch.size, batch.channels]);
-    Tensor::from_data(TensorData::new(batch.pixels, shape), device)
 }
 
 /// The weights a `perceptual` setting names: `vgg`, `alex`, `none` or a file.

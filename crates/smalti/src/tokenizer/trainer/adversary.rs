@@ -4,7 +4,9 @@ use super::autoencoder::{gradient_of, scalar};
 use crate::checkpoint::{TensorMap, load_parameters, parameters};
 use crate::error::Result;
 use crate::initializer::Initializer;
-use crate::tokenizer::adversarial::{LeCam, discriminator_loss, generator_loss, r1_penalty};
+use crate::tokenizer::adversarial::{
+    LeCam, Logits, discriminator_loss, generator_loss, r1_penalty,
+};
 use crate::tokenizer::discriminator::Discriminator;
 use crate::tokenizer::recipe::{StepPlan, TokenizerTraining};
 use crate::training::{Adam, AdamConfig, Metrics, Owned, clip_scale, gradient_norm};
@@ -25,7 +27,7 @@ pub(super) struct AdversaryPass {
     pub(super) gradients: GradientsParams,
     norm: f32,
     /// Mean logits of real and reconstructed pictures.
-    logits: [f32; 2],
+    means: [f32; 2],
 }
 
 impl Adversary {
@@ -45,7 +47,7 @@ impl Adversary {
 
     /// Lets normalisation layers that start from data see the first batch.
     pub(super) fn prepare(&mut self, plan: &StepPlan, pixels: &Tensor<4>) {
-        if plan.discriminator && self.discriminator.needs_initialization() {
+        if plan.discriminator && !self.discriminator.is_initialized() {
             let pixels = self.training.precision.of(pixels.clone());
             self.discriminator
                 .update(|discriminator| discriminator.initialize(pixels));
@@ -70,27 +72,30 @@ impl Adversary {
         metrics: &mut Metrics,
     ) -> AdversaryPass {
         let precision = self.training.precision;
-        let loss = discriminator_loss(
-            self.training.adversarial_loss,
-            self.discriminator.forward(precision.of(real.clone())),
-            self.discriminator.forward(precision.of(fake)),
-        );
+        let logits = Logits {
+            real: self.discriminator.forward(precision.of(real.clone())),
+            fake: self.discriminator.forward(precision.of(fake)),
+        };
+        let loss = discriminator_loss(self.training.adversarial_loss, &logits);
         let mut push = |name: &'static str, value: f32| metrics.push(name, f64::from(value));
         push("disc_loss", scalar(&loss.total));
         push("logits_real", scalar(&loss.logits_real));
         push("logits_fake", scalar(&loss.logits_fake));
         push("disc_accuracy", scalar(&loss.accuracy));
-        let logits = [scalar(&loss.logits_real), scalar(&loss.logits_fake)];
+        let means = [scalar(&loss.logits_real), scalar(&loss.logits_fake)];
         let mut total = loss.total;
         if self.training.lecam_weight > 0.0 {
-            let penalty = self.lecam.penalty(loss.logits_real, loss.logits_fake);
+            let mut lecam = self.lecam;
+            lecam.update(means[0], means[1]);
+            let penalty = lecam.penalty(&logits);
             push("lecam_loss", scalar(&penalty));
             total = total + penalty * self.training.lecam_weight;
         }
         if self.training.r1_weight > 0.0 && plan.step.is_multiple_of(self.training.r1_every) {
-            let (value, surrogate) = r1_penalty(&self.discriminator, real);
-            push("r1_loss", value);
-            total = total + surrogate * (self.training.r1_weight * self.training.r1_every as f32);
+            let penalty = r1_penalty(&self.discriminator, real);
+            push("r1_loss", penalty.value);
+            let weight = self.training.r1_weight * self.training.r1_every as f32;
+            total = total + penalty.surrogate * weight;
         }
         let gradients = GradientsParams::from_grads(total.backward(), &*self.discriminator);
         let norm = gradient_norm(&*self.discriminator, &gradients);
@@ -98,12 +103,12 @@ impl Adversary {
         AdversaryPass {
             gradients,
             norm,
-            logits,
+            means,
         }
     }
 
     pub(super) fn apply(&mut self, pass: AdversaryPass, plan: &StepPlan) {
-        let [real, fake] = pass.logits;
+        let [real, fake] = pass.means;
         self.lecam.update(real, fake);
         let adam = &mut self.adam;
         let (rate, gradients) = (plan.learning_rate, pass.gradients);
@@ -123,7 +128,7 @@ impl Adversary {
         let discriminator = Discriminator::clone(&self.discriminator);
         *self.discriminator =
             load_parameters(discriminator, state, "discriminator.", str::to_string)?;
-        self.lecam.load(state, "lecam.");
+        self.lecam.load(state, "lecam.")?;
         self.adam
             .load(&*self.discriminator, state, "discriminator_adam.", device)
     }

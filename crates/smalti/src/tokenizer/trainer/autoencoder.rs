@@ -5,9 +5,10 @@
 //! again with a graph to be differentiated. The step is that of the whole batch at once.
 
 use super::TokenizerTrainer;
+use crate::data::KindName;
 use crate::ops::{self, Precision};
 use crate::tokenizer::loss::{
-    ReconstructionLoss, ReconstructionWeights, adaptive_weight, reconstruction_loss,
+    ReconstructionLoss, ReconstructionWeights, adaptive_weight, label_map_loss, reconstruction_loss,
 };
 use crate::tokenizer::quantizer::{QuantizerStep, Search};
 use crate::tokenizer::recipe::{StepPlan, Trained};
@@ -191,6 +192,11 @@ impl TokenizerTrainer {
         reconstruction: &Tensor<4>,
     ) -> (ReconstructionLoss, Tensor<4>) {
         let leaf = reconstruction.clone().detach().require_grad();
+        if self.training.data_kind == KindName::Labels {
+            let loss = label_map_loss(pixels, leaf.clone());
+            let gradient = gradient_of(&leaf, &loss);
+            return (ReconstructionLoss::of_label_maps(loss), gradient);
+        }
         let weights = ReconstructionWeights {
             l1: self.training.l1_weight,
             l2: self.training.l2_weight,
