@@ -21,5 +21,5 @@ pub use event::{Event, Observer};
 pub use logs::{Logs, Metrics};
 pub use owned::Owned;
 pub use run::{Checkpoint, Run, model_file};
-pub use schedule::LearningRate;
+pub use schedule::{LearningRate, Temperature};
 pub use usage::{CodeUsage, UsageFigures, unigram_entropy};
