@@ -10,6 +10,8 @@ use smalti::prior::codes::CodeSet;
 use smalti::prior::trainer::{code_logits, nats_per_code};
 use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
 use smalti::tokenizer::loss::label_map_loss;
+use smalti::tokenizer::quantizer::Quantizer;
+use smalti::tokenizer::{QuantizerKind, TokenizerConfig};
 
 fn load(folder: &str) -> Option<(Model, TensorMap)> {
     let checkpoint = golden(&format!("{folder}/last.ckpt"))?;
@@ -79,6 +81,64 @@ fn the_first_stage_of_a_transformer_is_the_vqgan() {
     let io = read(&io);
     check_tokenizer(&model, &io, 0);
     check_tokenizer(&model, &io, 1);
+}
+
+/// The configuration of `gumbel-f4-tiny/project.yaml`.
+fn gumbel_config() -> TokenizerConfig {
+    TokenizerConfig {
+        resolution: 64,
+        channels: 32,
+        channel_multipliers: vec![1, 1, 2],
+        residual_blocks: 1,
+        attention_resolutions: vec![16],
+        z_channels: 64,
+        embed_dim: 64,
+        codebook_size: 128,
+        quantizer: QuantizerKind::Gumbel,
+        kl_weight: 1e-8,
+        ..TokenizerConfig::default()
+    }
+}
+
+#[test]
+fn gumbel_tokenizer() {
+    let Some(checkpoint) = golden("gumbel-f4-tiny/last.ckpt") else {
+        return;
+    };
+    let Some(io) = golden("gumbel-f4-tiny/io.safetensors") else {
+        return;
+    };
+    let io = read(&io);
+    let weights: TensorMap = read(&checkpoint)
+        .into_iter()
+        .map(|(key, tensor)| (format!("tokenizer.{key}"), tensor))
+        .collect();
+    let model = Model::from_tensors(gumbel_config(), None, &weights, &device()).unwrap();
+    let theirs = |name: &str| io[name].as_f32().unwrap();
+    let pixels = picture(&io["x0"], &device());
+    let vectors = model.tokenizer.vectors(pixels.clone());
+    let Quantizer::Gumbel(gumbel) = &model.tokenizer.quantize else {
+        panic!("the configuration says gumbel");
+    };
+    let logits = gumbel.proj.forward(vectors.clone()).permute([0, 3, 1, 2]);
+    let vectors = vectors.permute([0, 3, 1, 2]);
+    assert_near("pre_quant", &values(vectors), theirs("pre_quant0"), 2e-4);
+    assert_near("logits", &values(logits), theirs("logits0"), 2e-4);
+    let quantized = model.tokenizer.encode(pixels);
+    assert_eq!(
+        codes(quantized.codes.clone()),
+        io["argmax_indices0"].as_i64().unwrap()
+    );
+    // The weight of the divergence is 1e-8.
+    let unweighted = |loss: &[f32]| [loss[0] * 1e8];
+    let ours = unweighted(&values(quantized.loss));
+    assert_near("divergence", &ours, &unweighted(theirs("kl_loss0")), 1e-4);
+    let decode = |latent| values(model.tokenizer.decode(latent).permute([0, 3, 1, 2]));
+    let reconstruction = theirs("argmax_reconstruction0");
+    let ours = decode(quantized.latent);
+    assert_near("reconstruction", &ours, reconstruction, 2e-4);
+    let ours = decode(model.tokenizer.quantize.lookup(quantized.codes));
+    assert_near("decoded codes", &ours, reconstruction, 2e-4);
 }
 
 #[test]

@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use crate::layers::GroupNorm;
 use serde::{Deserialize, Serialize};
 
+/// The most that a size may be.
+const LARGEST: usize = 1 << 20;
+
 /// Which quantiser stands between encoder and decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -16,6 +19,18 @@ pub enum QuantizerKind {
     Ema,
     /// The same among unit vectors.
     EmaL2,
+    /// A code drawn by its logit: the authors' `GumbelQuantize`.
+    Gumbel,
+    /// Every dimension rounded to a few values; no codebook.
+    Fsq,
+    /// The signs of the vector as bits; no codebook.
+    Lfq,
+    /// The nearest code of a random codebook under a learned linear layer.
+    Simvq,
+    /// Several nearest codes that add up, codes being moving averages.
+    Residual,
+    /// The code with the largest product, with gradients to all of them.
+    Ibq,
 }
 
 /// Whose networks encoder and decoder are.
@@ -128,9 +143,30 @@ impl TokenizerConfig {
             product(&[9, self.out_channels, self.channels]),
             product(&[2 * 9, self.z_channels, self.channels, last]),
             product(&[2, self.z_channels, self.embed_dim]),
-            product(&[self.codebook_size, self.embed_dim]),
+            self.quantizer_parameters(),
         ];
         blocks.chain(rest).fold(0, usize::saturating_add)
+    }
+
+    /// The parameters of the quantiser, averages included; it saturates.
+    fn quantizer_parameters(&self) -> usize {
+        let codebook = self.codebook_size.saturating_mul(self.embed_dim);
+        // Rows, their sums, and how many vectors they are made of.
+        let averaged = codebook
+            .saturating_mul(2)
+            .saturating_add(self.codebook_size);
+        match self.quantizer {
+            QuantizerKind::Nearest | QuantizerKind::L2 | QuantizerKind::Ibq => codebook,
+            QuantizerKind::Ema | QuantizerKind::EmaL2 => averaged,
+            QuantizerKind::Residual => averaged.saturating_mul(self.codes_per_position),
+            // The convolution has a row and a bias for every code.
+            QuantizerKind::Gumbel => averaged,
+            QuantizerKind::Simvq => {
+                let layer = self.embed_dim.saturating_mul(self.embed_dim);
+                codebook.saturating_add(layer.saturating_add(self.embed_dim))
+            }
+            QuantizerKind::Fsq | QuantizerKind::Lfq => 0,
+        }
     }
 
     /// Says what is wrong with a configuration that cannot be built, naming the field.
@@ -149,10 +185,9 @@ impl TokenizerConfig {
             if value == 0 {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
-            if value > 1 << 20 {
+            if value > LARGEST {
                 return Err(Error::input(format!(
-                    "{name} is {value}; the most is {}",
-                    1 << 20
+                    "{name} is {value}; the most is {LARGEST}"
                 )));
             }
         }
@@ -178,6 +213,179 @@ impl TokenizerConfig {
                 self.beta
             )));
         }
+        self.check_quantizer()
+    }
+
+    fn check_quantizer(&self) -> Result<()> {
+        if !self.kl_weight.is_finite() || self.kl_weight < 0.0 {
+            return Err(Error::input(format!(
+                "kl_weight is {}; it must be 0 or more",
+                self.kl_weight
+            )));
+        }
+        let codes = self.codes_per_position;
+        match self.quantizer {
+            QuantizerKind::Residual if !(1..=32).contains(&codes) => {
+                return Err(Error::input(format!(
+                    "codes_per_position is {codes}; residual quantisation has 1 to 32"
+                )));
+            }
+            QuantizerKind::Residual => {}
+            _ if codes != 1 => {
+                return Err(Error::input(format!(
+                    "codes_per_position is {codes}; set it to 1, or quantizer to residual, the only one with several"
+                )));
+            }
+            QuantizerKind::Fsq => self.check_levels()?,
+            QuantizerKind::Lfq => self.check_bits()?,
+            _ => {}
+        }
         Ok(())
+    }
+
+    fn check_levels(&self) -> Result<()> {
+        let levels = &self.fsq_levels;
+        if levels.len() != self.embed_dim {
+            return Err(Error::input(format!(
+                "fsq_levels has {} entries and embed_dim is {}; give one number of levels per dimension",
+                levels.len(),
+                self.embed_dim
+            )));
+        }
+        if let Some(level) = levels.iter().find(|level| !(2..=64).contains(*level)) {
+            return Err(Error::input(format!(
+                "fsq_levels has {level}; give whole numbers from 2 to 64"
+            )));
+        }
+        let product = levels.iter().try_fold(1usize, |product, &level| {
+            product
+                .checked_mul(level)
+                .filter(|&product| product <= LARGEST)
+        });
+        match product {
+            Some(product) if product == self.codebook_size => Ok(()),
+            Some(product) => Err(Error::input(format!(
+                "codebook_size is {}, but fsq_levels make {product} codes: set codebook_size to {product}",
+                self.codebook_size
+            ))),
+            None => Err(Error::input(format!(
+                "fsq_levels make more than {LARGEST} codes: give fewer or smaller ones"
+            ))),
+        }
+    }
+
+    fn check_bits(&self) -> Result<()> {
+        let bits = self.embed_dim;
+        if bits > 18 {
+            return Err(Error::input(format!(
+                "embed_dim is {bits}; lfq makes a bit of every dimension, and the most is 18"
+            )));
+        }
+        let codes = 1usize << bits;
+        if self.codebook_size != codes {
+            return Err(Error::input(format!(
+                "codebook_size is {}, but {bits} bits make {codes} codes: set codebook_size to {codes}",
+                self.codebook_size
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn quantizer(
+        quantizer: QuantizerKind,
+        embed_dim: usize,
+        codebook_size: usize,
+    ) -> TokenizerConfig {
+        TokenizerConfig {
+            quantizer,
+            embed_dim,
+            codebook_size,
+            ..TokenizerConfig::default()
+        }
+    }
+
+    #[track_caller]
+    fn refused(config: TokenizerConfig, part: &str) {
+        let message = config.check().unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn quantisers_that_cannot_be_built_are_refused() {
+        let fsq = |levels: &[usize], embed_dim, codebook_size| TokenizerConfig {
+            fsq_levels: levels.to_vec(),
+            ..quantizer(QuantizerKind::Fsq, embed_dim, codebook_size)
+        };
+        fsq(&[8, 5, 5], 3, 200).check().unwrap();
+        refused(fsq(&[8, 5], 3, 40), "fsq_levels has 2 entries");
+        refused(fsq(&[8, 1, 5], 3, 40), "fsq_levels has 1");
+        refused(fsq(&[8, 65, 5], 3, 2600), "fsq_levels has 65");
+        refused(fsq(&[8, 5, 5], 3, 256), "set codebook_size to 200");
+        refused(fsq(&[64; 200], 200, 64), "fewer or smaller");
+
+        quantizer(QuantizerKind::Lfq, 10, 1024).check().unwrap();
+        refused(
+            quantizer(QuantizerKind::Lfq, 10, 1000),
+            "set codebook_size to 1024",
+        );
+        refused(
+            quantizer(QuantizerKind::Lfq, 19, 1 << 19),
+            "embed_dim is 19",
+        );
+
+        let codes = |kind, codes_per_position| TokenizerConfig {
+            codes_per_position,
+            ..quantizer(kind, 8, 64)
+        };
+        codes(QuantizerKind::Residual, 32).check().unwrap();
+        refused(codes(QuantizerKind::Residual, 0), "codes_per_position is 0");
+        refused(
+            codes(QuantizerKind::Residual, 33),
+            "codes_per_position is 33",
+        );
+        refused(codes(QuantizerKind::Nearest, 2), "quantizer to residual");
+        refused(codes(QuantizerKind::Lfq, 2), "quantizer to residual");
+        let kl_weight = f32::NAN;
+        refused(
+            TokenizerConfig {
+                kl_weight,
+                ..TokenizerConfig::default()
+            },
+            "kl_weight",
+        );
+    }
+
+    #[test]
+    fn kinds_have_the_names_of_the_literature() {
+        for (kind, name) in [
+            (QuantizerKind::Gumbel, "\"gumbel\""),
+            (QuantizerKind::Simvq, "\"simvq\""),
+            (QuantizerKind::EmaL2, "\"ema-l2\""),
+            (QuantizerKind::Residual, "\"residual\""),
+        ] {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn hostile_sizes_do_not_overflow() {
+        for kind in [
+            QuantizerKind::Nearest,
+            QuantizerKind::Ema,
+            QuantizerKind::Gumbel,
+            QuantizerKind::Simvq,
+            QuantizerKind::Residual,
+        ] {
+            let config = TokenizerConfig {
+                codes_per_position: usize::MAX,
+                ..quantizer(kind, usize::MAX, usize::MAX)
+            };
+            assert_eq!(config.least_parameters(), usize::MAX);
+        }
     }
 }

@@ -17,12 +17,7 @@ pub fn describe(
 ) -> Vec<String> {
     let (network, training) = (&job.recipe.network, &job.recipe.training);
     let side = training.size / network.factor();
-    let quantizer = match network.quantizer {
-        QuantizerKind::Nearest => "nearest code",
-        QuantizerKind::L2 => "nearest unit-length code",
-        QuantizerKind::Ema => "nearest code, codes as moving averages",
-        QuantizerKind::EmaL2 => "nearest unit-length code, codes as moving averages",
-    };
+    let quantizer = quantizer(network);
     let adversary = training.discriminator_weight > 0.0;
     let mut parameters = trainer.tokenizer.num_params();
     let mut line = format!("{:.2} M parameters", parameters as f64 / 1e6);
@@ -55,6 +50,25 @@ pub fn describe(
         format!("memory    about {}", bytes(memory(job, parameters))),
         format!("run       {}", job.out.display()),
     ]
+}
+
+fn quantizer(network: &TokenizerConfig) -> String {
+    let name = match network.quantizer {
+        QuantizerKind::Nearest => "nearest code",
+        QuantizerKind::L2 => "nearest unit-length code",
+        QuantizerKind::Ema => "nearest code, codes as moving averages",
+        QuantizerKind::EmaL2 => "nearest unit-length code, codes as moving averages",
+        QuantizerKind::Gumbel => "code drawn by Gumbel-softmax",
+        QuantizerKind::Fsq => "rounded values as digits (FSQ)",
+        QuantizerKind::Lfq => "signs as bits (LFQ)",
+        QuantizerKind::Simvq => "nearest code of a projected random codebook (SimVQ)",
+        QuantizerKind::Ibq => "code of the largest product (IBQ)",
+        QuantizerKind::Residual => {
+            let codes = network.codes_per_position;
+            return format!("{codes} nearest codes that add up, codes as moving averages");
+        }
+    };
+    name.into()
 }
 
 fn losses(job: &TokenizerJob) -> String {

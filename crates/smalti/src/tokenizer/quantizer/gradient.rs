@@ -1,6 +1,7 @@
 //! How the decoder's gradient gets past the choice of a code, which has no derivative of its own.
 
-use burn::tensor::Tensor;
+use crate::ops;
+use burn::tensor::{Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// The estimator of the encoder's gradient.
@@ -22,6 +23,20 @@ impl CodeGradient {
             Self::Rotation => rotate(vectors, chosen.detach()),
         }
     }
+}
+
+/// The rows of `table` `[k, d]` that `codes` `[n]` name, `[n, d]`. In the backward pass the choice is as soft as
+/// `probabilities` `[n, k]`: straight-through for quantisers that choose by them, (one-hot − sg[p] + p) · table.
+pub(super) fn hard_choice(
+    probabilities: Tensor<2>,
+    codes: Tensor<1, Int>,
+    table: Tensor<2>,
+) -> Tensor<2> {
+    let ([count], [_, width]) = (codes.dims(), table.dims());
+    let chosen = ops::embedding(table.clone(), codes.reshape([1, count])).reshape([count, width]);
+    // Exactly 0, so that the value is the row itself.
+    let softness = probabilities.clone() - probabilities.detach();
+    chosen + softness.matmul(table.without_autodiff())
 }
 
 /// λ·R·z with λ = |q| / |z| and R = I − 2rrᵀ + 2q̂ẑᵀ, r the unit vector halfway between ẑ and q̂; λ and R are constants of

@@ -1,24 +1,39 @@
 //! Quantisers: between the encoder's vectors and the codes. One file each, all behind [`Quantizer`].
 
 mod codebook;
+mod digits;
 mod ema;
+mod entropy;
+mod fsq;
 mod gradient;
+mod gumbel;
+mod ibq;
 mod l2;
+mod lfq;
 mod nearest;
+mod residual;
+mod simvq;
 #[cfg(test)]
 mod tests;
 
 pub use codebook::{Codebook, Rows, Search};
 pub use ema::{EmaQuantizer, EmbeddingEma};
+pub use fsq::FsqQuantizer;
 pub use gradient::CodeGradient;
+pub use gumbel::GumbelQuantizer;
+pub use ibq::IbqQuantizer;
 pub use l2::L2Quantizer;
+pub use lfq::LfqQuantizer;
 pub use nearest::NearestQuantizer;
+pub use residual::ResidualQuantizer;
+pub use simvq::SimvqQuantizer;
 
 use super::config::{QuantizerKind, TokenizerConfig};
 use crate::initializer::Initializer;
 use crate::ops;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
+use entropy::{Affinity, TEMPERATURE, entropy_loss};
 
 /// What a quantiser makes of a grid of vectors.
 pub struct Quantized {
@@ -28,7 +43,7 @@ pub struct Quantized {
     pub loss: Tensor<1>,
     /// `[b, h, w]`; with several codes per position `[b, h, w · depth]`, those of one position side by side.
     pub codes: Tensor<3, Int>,
-    /// One entry per codebook that was searched in training; empty elsewhere.
+    /// In training one entry for each of [`Quantizer::codebooks`]; empty elsewhere.
     pub searches: Vec<Search>,
 }
 
@@ -42,16 +57,27 @@ impl Quantized {
             searches: self.searches,
         }
     }
+
+    /// Vectors that pass as they are.
+    fn unquantized(vectors: Tensor<4>, codes: Tensor<3, Int>, searches: Vec<Search>) -> Self {
+        Self {
+            loss: (vectors.clone() * 0.0).sum(),
+            latent: vectors,
+            codes,
+            searches,
+        }
+    }
 }
 
 /// How a step of training quantises; pictures are tokenised without any of it.
 #[derive(Debug, Clone, Copy)]
 pub struct QuantizerStep {
-    /// How the decoder's gradient passes the code back to the encoder.
+    /// How the decoder's gradient passes the code back to the encoder, where the estimator is not the quantiser's own
+    /// (Gumbel-softmax, FSQ and IBQ).
     pub gradient: CodeGradient,
-    /// Of Gumbel-softmax.
+    /// Of Gumbel-softmax; above 0.
     pub temperature: f32,
-    /// Of the entropy loss; 0 leaves it out.
+    /// Of the entropy loss; 0 leaves it out. Gumbel-softmax and FSQ have none.
     pub entropy_weight: f32,
     /// Let vectors pass unquantised, while there is no codebook worth the name yet.
     pub bypass: bool,
@@ -77,14 +103,27 @@ pub enum Quantizer {
     Nearest(NearestQuantizer),
     L2(L2Quantizer),
     Ema(EmaQuantizer),
+    Gumbel(GumbelQuantizer),
+    Fsq(FsqQuantizer),
+    Lfq(LfqQuantizer),
+    Simvq(SimvqQuantizer),
+    Residual(ResidualQuantizer),
+    Ibq(IbqQuantizer),
 }
 
 impl Quantizer {
+    /// A new quantiser; `config` must have passed [`TokenizerConfig::check`].
     pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
         match config.quantizer {
             QuantizerKind::Nearest => Self::Nearest(NearestQuantizer::new(init, config)),
             QuantizerKind::L2 => Self::L2(L2Quantizer::new(init, config)),
             QuantizerKind::Ema | QuantizerKind::EmaL2 => Self::Ema(EmaQuantizer::new(init, config)),
+            QuantizerKind::Gumbel => Self::Gumbel(GumbelQuantizer::new(init, config)),
+            QuantizerKind::Fsq => Self::Fsq(FsqQuantizer::new(config)),
+            QuantizerKind::Lfq => Self::Lfq(LfqQuantizer::new(config)),
+            QuantizerKind::Simvq => Self::Simvq(SimvqQuantizer::new(init, config)),
+            QuantizerKind::Residual => Self::Residual(ResidualQuantizer::new(init, config)),
+            QuantizerKind::Ibq => Self::Ibq(IbqQuantizer::new(init, config)),
         }
     }
 
@@ -103,15 +142,28 @@ impl Quantizer {
             Self::Nearest(quantizer) => quantizer.forward(vectors, step),
             Self::L2(quantizer) => quantizer.forward(vectors, step),
             Self::Ema(quantizer) => quantizer.forward(vectors, step),
+            Self::Gumbel(quantizer) => quantizer.forward(vectors, step),
+            Self::Fsq(quantizer) => quantizer.forward(vectors, step),
+            Self::Lfq(quantizer) => quantizer.forward(vectors, step),
+            Self::Simvq(quantizer) => quantizer.forward(vectors, step),
+            Self::Residual(quantizer) => quantizer.forward(vectors, step),
+            Self::Ibq(quantizer) => quantizer.forward(vectors, step),
         }
     }
 
-    /// The code vectors that the decoder gets for `codes` `[b, h, w]`, `[b, h, w, embed_dim]`.
+    /// The code vectors that the decoder gets for `codes` `[b, h, w]` (with several codes per position
+    /// `[b, h, w · depth]`), `[b, h, w, embed_dim]`.
     pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         match self {
             Self::Nearest(quantizer) => quantizer.lookup(codes),
             Self::L2(quantizer) => quantizer.lookup(codes),
             Self::Ema(quantizer) => quantizer.lookup(codes),
+            Self::Gumbel(quantizer) => quantizer.lookup(codes),
+            Self::Fsq(quantizer) => quantizer.lookup(codes),
+            Self::Lfq(quantizer) => quantizer.lookup(codes),
+            Self::Simvq(quantizer) => quantizer.lookup(codes),
+            Self::Residual(quantizer) => quantizer.lookup(codes),
+            Self::Ibq(quantizer) => quantizer.lookup(codes),
         }
     }
 
@@ -121,6 +173,10 @@ impl Quantizer {
             Self::Nearest(quantizer) => quantizer.codebooks(),
             Self::L2(quantizer) => quantizer.codebooks(),
             Self::Ema(quantizer) => quantizer.codebooks(),
+            Self::Residual(quantizer) => quantizer.codebooks(),
+            Self::Gumbel(_) | Self::Fsq(_) | Self::Lfq(_) | Self::Simvq(_) | Self::Ibq(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -178,7 +234,7 @@ fn quantize(
     let flat = vectors.clone().reshape([batch * height * width, dimension]);
     let found = ops::nearest_code(flat.clone(), codebook.clone());
     let codes = found.clone().reshape([batch, height, width]);
-    let chosen = gather_rows(codebook, codes.clone());
+    let chosen = gather_rows(codebook.clone(), codes.clone());
     let Some(step) = step else {
         return Quantized {
             loss: weights.loss(vectors, chosen.clone()),
@@ -187,21 +243,26 @@ fn quantize(
             searches: Vec::new(),
         };
     };
-    let searches = vec![Search::new(flat, found)];
+    let searches = vec![Search::new(flat.clone(), found)];
     if step.bypass {
-        return Quantized {
-            loss: (vectors.clone() * 0.0).sum(),
-            latent: vectors,
-            codes,
-            searches,
-        };
+        return Quantized::unquantized(vectors, codes, searches);
+    }
+    let mut loss = weights.loss(vectors.clone(), chosen.clone());
+    if step.entropy_weight > 0.0 {
+        let entropy = entropy_loss(flat, codebook, Affinity::Distance, TEMPERATURE);
+        loss = loss + entropy * step.entropy_weight;
     }
     Quantized {
-        loss: weights.loss(vectors.clone(), chosen.clone()),
+        loss,
         latent: step.gradient.pass(vectors, chosen),
         codes,
         searches,
     }
+}
+
+/// How many vectors can be compared with `codes` codes at once if the products are to stay within 16 MiB.
+fn rows_at_once(codes: usize) -> usize {
+    ((4 << 20) / codes).max(1)
 }
 
 /// Rows of `table` `[k, d]` for codes `[b, h, w]`, `[b, h, w, d]`.

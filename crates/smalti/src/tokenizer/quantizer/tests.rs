@@ -1,20 +1,41 @@
 //! Every quantiser: gradients against difference quotients, straight-through, both weightings, and files.
 
+mod codes;
+mod entropy;
+mod estimators;
+
 use super::*;
-use crate::checkpoint::{host_values, load_parameters, parameters};
+use crate::checkpoint::{host_codes, host_values, load_parameters, parameters};
 use burn::tensor::Device;
 
 fn device() -> Device {
     Device::flex().autodiff()
 }
 
+/// Three dimensions and few codes.
 fn config(quantizer: QuantizerKind, legacy_beta: bool) -> TokenizerConfig {
-    TokenizerConfig {
+    let config = TokenizerConfig {
         quantizer,
         legacy_beta,
         embed_dim: 3,
         codebook_size: 5,
         ..TokenizerConfig::default()
+    };
+    match quantizer {
+        QuantizerKind::Fsq => TokenizerConfig {
+            fsq_levels: vec![4, 3, 5],
+            codebook_size: 60,
+            ..config
+        },
+        QuantizerKind::Lfq => TokenizerConfig {
+            codebook_size: 8,
+            ..config
+        },
+        QuantizerKind::Residual => TokenizerConfig {
+            codes_per_position: 3,
+            ..config
+        },
+        _ => config,
     }
 }
 
@@ -23,12 +44,18 @@ fn learned() -> [QuantizerKind; 2] {
     [QuantizerKind::Nearest, QuantizerKind::L2]
 }
 
-fn all() -> [QuantizerKind; 4] {
+fn all() -> [QuantizerKind; 10] {
     [
         QuantizerKind::Nearest,
         QuantizerKind::L2,
         QuantizerKind::Ema,
         QuantizerKind::EmaL2,
+        QuantizerKind::Gumbel,
+        QuantizerKind::Fsq,
+        QuantizerKind::Lfq,
+        QuantizerKind::Simvq,
+        QuantizerKind::Residual,
+        QuantizerKind::Ibq,
     ]
 }
 
@@ -46,6 +73,11 @@ fn vectors(seed: u64) -> Tensor<4> {
     // Not from the device's own generator, which tests that run at the same time share.
     let values = Initializer::seeded(&device(), seed).normal([1, 2, 2, 3], 1.0);
     values.val().detach()
+}
+
+/// The vectors of those values, for functions of them.
+fn grid(values: &[f32]) -> Tensor<4> {
+    Tensor::<1>::from_floats(values, &device()).reshape([1, 2, 2, 3])
 }
 
 fn codebook(quantizer: &Quantizer) -> Tensor<2> {
@@ -142,15 +174,91 @@ fn gradients_of_the_loss_are_its_difference_quotients() {
 
 #[test]
 fn the_latent_is_the_code_forward_and_the_vector_backward() {
-    let config = config(QuantizerKind::Nearest, false);
-    let quantizer = quantizer(&config);
-    let input = vectors(6).require_grad();
-    let quantized = quantizer.forward_training(input.clone(), &QuantizerStep::default());
-    let looked_up = host_values(quantizer.lookup(quantized.codes));
-    assert_near("latent", &host_values(quantized.latent.clone()), &looked_up);
-    let gradients = quantized.latent.sum().backward();
-    let gradient = host_values(input.grad(&gradients).unwrap());
-    assert!(gradient.iter().all(|&value| value == 1.0));
+    for kind in [
+        QuantizerKind::Nearest,
+        QuantizerKind::Ema,
+        QuantizerKind::Lfq,
+        QuantizerKind::Simvq,
+        QuantizerKind::Residual,
+    ] {
+        let quantizer = quantizer(&config(kind, false));
+        let input = vectors(6).require_grad();
+        let quantized = quantizer.forward_training(input.clone(), &QuantizerStep::default());
+        let looked_up = host_values(quantizer.lookup(quantized.codes));
+        assert_near("latent", &host_values(quantized.latent.clone()), &looked_up);
+        let gradients = quantized.latent.sum().backward();
+        let gradient = host_values(input.grad(&gradients).unwrap());
+        assert!(gradient.iter().all(|&value| value == 1.0), "{kind:?}");
+    }
+}
+
+#[test]
+fn any_vectors_have_codes_and_finite_gradients() {
+    for kind in all() {
+        let config = config(kind, false);
+        let mut quantizer = quantizer(&config);
+        for (scale, bypass) in [(0.0, false), (1.0, false), (1e6, false), (1.0, true)] {
+            let input = (vectors(5) * scale).detach().require_grad();
+            let step = QuantizerStep {
+                entropy_weight: 0.1,
+                bypass,
+                ..QuantizerStep::default()
+            };
+            let quantized = quantizer.forward_training(input.clone(), &step);
+            let codes = host_codes(quantized.codes);
+            assert_eq!(codes.len(), 4 * config.codes_per_position);
+            let valid = 0..config.codebook_size as i64;
+            assert!(codes.iter().all(|code| valid.contains(code)), "{kind:?}");
+            assert_eq!(quantized.searches.len(), quantizer.codebooks().len());
+            let total = quantized.latent.clone().sum() + quantized.loss;
+            let gradient = host_values(input.grad(&total.backward()).unwrap());
+            let mut values = host_values(quantized.latent).into_iter().chain(gradient);
+            assert!(values.all(f32::is_finite), "{kind:?} at {scale}");
+        }
+    }
+}
+
+#[test]
+fn inference_is_what_its_codes_look_up() {
+    for kind in all() {
+        let quantizer = quantizer(&config(kind, false));
+        let [first, second] = [(); 2].map(|()| quantizer.forward(vectors(11)));
+        let latent = host_values(first.latent);
+        assert_eq!(latent, host_values(second.latent));
+        assert!(first.searches.is_empty());
+        let looked_up = host_values(quantizer.lookup(first.codes));
+        assert_near(&format!("{kind:?}"), &latent, &looked_up);
+    }
+}
+
+#[test]
+fn equal_seeds_train_equally() {
+    for kind in all() {
+        let quantizer = quantizer(&config(kind, false));
+        let codes = |seed| {
+            let step = QuantizerStep {
+                seed,
+                ..QuantizerStep::default()
+            };
+            host_codes(quantizer.forward_training(vectors(12), &step).codes)
+        };
+        assert_eq!(codes(3), codes(3));
+        let varied = (0..20).any(|seed| codes(seed) != codes(20));
+        assert_eq!(varied, kind == QuantizerKind::Gumbel, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_configuration_knows_the_parameters_of_its_quantiser() {
+    for kind in all() {
+        let config = config(kind, false);
+        let without = TokenizerConfig {
+            quantizer: QuantizerKind::Fsq,
+            ..config.clone()
+        };
+        let counted = config.least_parameters() - without.least_parameters();
+        assert_eq!(counted, quantizer(&config).num_params(), "{kind:?}");
+    }
 }
 
 #[test]
@@ -181,11 +289,16 @@ fn parameters_survive_a_file() {
         let config = config(kind, false);
         let original = quantizer(&config);
         let saved = parameters(&original, "quantize.", str::to_string);
-        assert!(
-            saved.contains_key("quantize.embedding.weight"),
-            "{:?}",
-            saved.keys()
-        );
+        let rows = match kind {
+            QuantizerKind::Gumbel => "quantize.embed.weight",
+            QuantizerKind::Residual => "quantize.layers.2.embedding.weight",
+            QuantizerKind::Fsq | QuantizerKind::Lfq => {
+                assert!(saved.is_empty());
+                continue;
+            }
+            _ => "quantize.embedding.weight",
+        };
+        assert!(saved.contains_key(rows), "{:?}", saved.keys());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("codes.safetensors");
         crate::checkpoint::write_tensors(&path, &saved, &Default::default()).unwrap();
@@ -201,8 +314,13 @@ fn parameters_survive_a_file() {
 }
 
 #[test]
-fn averaged_codebooks_ask_for_the_commitment_alone() {
-    for kind in [QuantizerKind::Ema, QuantizerKind::EmaL2] {
+fn codes_without_a_gradient_ask_for_the_commitment_alone() {
+    for kind in [
+        QuantizerKind::Ema,
+        QuantizerKind::EmaL2,
+        QuantizerKind::Lfq,
+        QuantizerKind::Residual,
+    ] {
         let config = TokenizerConfig {
             beta: 0.5,
             ..config(kind, false)
