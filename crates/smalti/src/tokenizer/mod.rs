@@ -2,10 +2,13 @@
 
 pub mod blocks;
 pub mod config;
+pub mod dalle;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
 pub mod loss;
+pub mod magvit2;
+pub mod maskgit;
 mod measure;
 pub mod network;
 pub mod perceptual;
@@ -13,6 +16,8 @@ pub mod picture;
 pub mod plan;
 pub mod quantizer;
 pub mod recipe;
+#[cfg(test)]
+mod testing;
 pub mod train;
 pub mod trainer;
 
