@@ -43,6 +43,11 @@ impl Conv2d {
         Self::new(init, channels, 1, Convolution::padded(0))
     }
 
+    /// The same without its bias.
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
     /// `[b, h, w, in]` to `[b, h', w', out]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
         self.forward_activated(input, Activation::None)

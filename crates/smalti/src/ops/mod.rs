@@ -34,7 +34,7 @@ pub use linear::{embedding, linear};
 pub use nearest_code::nearest_code;
 pub use optimize::{AdamStep, adam_step};
 pub use precision::Precision;
-pub use resample::upsample_nearest;
+pub use resample::{average_pool, depth_to_space, upsample_nearest};
 pub use smalti_kernels::activation::Activation;
 
 use crate::error::{Error, Result};

@@ -3,12 +3,15 @@
 pub mod adversarial;
 pub mod blocks;
 pub mod config;
+pub mod dalle;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
 mod guard;
 mod kmeans;
 pub mod loss;
+pub mod magvit2;
+pub mod maskgit;
 mod measure;
 pub mod network;
 pub mod perceptual;
@@ -17,6 +20,8 @@ pub mod plan;
 pub mod presets;
 pub mod quantizer;
 pub mod recipe;
+#[cfg(test)]
+mod testing;
 pub mod train;
 pub mod trainer;
 pub mod upkeep;
