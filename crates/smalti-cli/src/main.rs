@@ -71,6 +71,8 @@ enum Command {
     Import(commands::import::Import),
     /// Say what a model file holds
     Info(commands::info::Info),
+    /// Say what is wrong with a training, and what to change
+    Doctor(commands::doctor::Doctor),
     /// Measure how fast this machine runs the networks, and how near that is to what it could do
     Bench(commands::bench::Bench),
     /// Fetch or convert the networks that losses need
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Eval(command) => command.run(common),
         Command::Import(command) => command.run(common),
         Command::Info(command) => command.run(common),
+        Command::Doctor(command) => command.run(common),
         Command::Bench(command) => command.run(common),
         Command::Weights(command) => command.run(common),
     });

@@ -8,6 +8,7 @@
 pub mod bench;
 pub mod checkpoint;
 pub mod data;
+pub mod doctor;
 pub mod error;
 pub mod initializer;
 pub mod layers;

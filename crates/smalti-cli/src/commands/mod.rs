@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod decode;
 pub mod demo;
+pub mod doctor;
 pub mod encode;
 pub mod eval;
 pub mod import;
