@@ -170,7 +170,7 @@ impl Model {
 
     /// Where its tensors are.
     pub fn device(&self) -> Device {
-        self.tokenizer.post_quant_conv.weight.val().device()
+        self.tokenizer.decoder.last().weight.val().device()
     }
 
     /// What shone through transparent pixels when it was trained: white, where that is not known.

@@ -1,5 +1,6 @@
 //! The shape of a tokenizer: everything that decides which parameters it has and what they compute.
 
+use super::dalle;
 use crate::error::{Error, Result};
 use crate::layers::GroupNorm;
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,12 @@ pub enum Family {
     /// The paper's; latent-diffusion, diffusers and LlamaGen have the same.
     #[default]
     Taming,
+    /// MaskGIT's.
+    Maskgit,
+    /// Open-MAGVIT2's.
+    Magvit2,
+    /// DALL-E's discrete VAE.
+    Dalle,
 }
 
 /// A tokenizer's architecture. The defaults are a small network whose codebook stays alive on small data.
@@ -103,6 +110,11 @@ impl Default for TokenizerConfig {
 }
 
 impl TokenizerConfig {
+    /// Whether 1×1 convolutions stand before and after the quantiser.
+    pub fn has_quant_conv(&self) -> bool {
+        self.family == Family::Taming
+    }
+
     /// The number of resolutions.
     pub fn levels(&self) -> usize {
         self.channel_multipliers.len()
@@ -126,6 +138,9 @@ impl TokenizerConfig {
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
     pub fn least_parameters(&self) -> usize {
+        if self.family == Family::Dalle {
+            return dalle::least_parameters(self);
+        }
         let product = |factors: &[usize]| {
             factors
                 .iter()
@@ -142,7 +157,10 @@ impl TokenizerConfig {
             product(&[9, self.in_channels, self.channels]),
             product(&[9, self.out_channels, self.channels]),
             product(&[2 * 9, self.z_channels, self.channels, last]),
-            product(&[2, self.z_channels, self.embed_dim]),
+            match self.has_quant_conv() {
+                true => product(&[2, self.z_channels, self.embed_dim]),
+                false => 0,
+            },
             self.quantizer_parameters(),
         ];
         blocks.chain(rest).fold(0, usize::saturating_add)
@@ -191,7 +209,7 @@ impl TokenizerConfig {
                 )));
             }
         }
-        if !self.channels.is_multiple_of(GroupNorm::GROUPS) {
+        if self.family != Family::Dalle && !self.channels.is_multiple_of(GroupNorm::GROUPS) {
             return Err(Error::input(format!(
                 "channels is {}; it must be a multiple of {}, the number of normalisation groups",
                 self.channels,
@@ -213,7 +231,20 @@ impl TokenizerConfig {
                 self.beta
             )));
         }
+        self.check_family()?;
         self.check_quantizer()
+    }
+
+    fn check_family(&self) -> Result<()> {
+        match self.family {
+            Family::Taming => Ok(()),
+            Family::Dalle => dalle::check(self),
+            Family::Maskgit | Family::Magvit2 if self.z_channels == self.embed_dim => Ok(()),
+            Family::Maskgit | Family::Magvit2 => Err(Error::input(format!(
+                "z_channels is {} and embed_dim {}; in this family, which has no convolution between, they must be equal",
+                self.z_channels, self.embed_dim
+            ))),
+        }
     }
 
     fn check_quantizer(&self) -> Result<()> {

@@ -7,6 +7,7 @@ pub mod dalle;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
+pub mod family;
 mod guard;
 mod kmeans;
 pub mod loss;
@@ -26,7 +27,7 @@ pub mod train;
 pub mod trainer;
 pub mod upkeep;
 
-pub use config::{QuantizerKind, TokenizerConfig};
+pub use config::{Family, QuantizerKind, TokenizerConfig};
 pub use network::Tokenizer;
 pub use perceptual::Lpips;
 pub use recipe::{TokenizerRecipe, TokenizerTraining};

@@ -2,8 +2,7 @@
 //! taming/models/vqgan.py).
 
 use super::config::TokenizerConfig;
-use super::decoder::Decoder;
-use super::encoder::Encoder;
+use super::family::{Decoder, Encoder};
 use super::quantizer::{Quantized, Quantizer};
 use crate::initializer::Initializer;
 use crate::layers::Conv2d;
@@ -17,8 +16,9 @@ pub struct Tokenizer {
     pub encoder: Encoder,
     pub decoder: Decoder,
     pub quantize: Quantizer,
-    pub quant_conv: Conv2d,
-    pub post_quant_conv: Conv2d,
+    /// Between encoder and quantiser, and between quantiser and decoder, where the family has them.
+    pub quant_conv: Option<Conv2d>,
+    pub post_quant_conv: Option<Conv2d>,
     #[module(skip)]
     pub precision: Precision,
 }
@@ -30,8 +30,12 @@ impl Tokenizer {
             encoder: Encoder::new(init, config),
             decoder: Decoder::new(init, config),
             quantize: Quantizer::new(init, config),
-            quant_conv: Conv2d::pointwise(init, [config.z_channels, config.embed_dim]),
-            post_quant_conv: Conv2d::pointwise(init, [config.embed_dim, config.z_channels]),
+            quant_conv: config
+                .has_quant_conv()
+                .then(|| Conv2d::pointwise(init, [config.z_channels, config.embed_dim])),
+            post_quant_conv: config
+                .has_quant_conv()
+                .then(|| Conv2d::pointwise(init, [config.embed_dim, config.z_channels])),
             precision: Precision::F32,
         }
     }
@@ -44,7 +48,10 @@ impl Tokenizer {
     /// Pictures `[b, h, w, c]` in [-1, 1] to the vectors before quantisation, `[b, h/f, w/f, embed_dim]`.
     pub fn vectors(&self, pixels: Tensor<4>) -> Tensor<4> {
         let hidden = self.encoder.forward(self.precision.of(pixels));
-        Precision::F32.of(self.quant_conv.forward(hidden))
+        Precision::F32.of(match &self.quant_conv {
+            Some(conv) => conv.forward(hidden),
+            None => hidden,
+        })
     }
 
     /// Pictures to quantised latents, codes and the quantiser's loss.
@@ -59,7 +66,11 @@ impl Tokenizer {
 
     /// What the decoder reads of quantised latents.
     pub fn decoder_input(&self, latent: Tensor<4>) -> Tensor<4> {
-        self.post_quant_conv.forward(self.precision.of(latent))
+        let latent = self.precision.of(latent);
+        match &self.post_quant_conv {
+            Some(conv) => conv.forward(latent),
+            None => latent,
+        }
     }
 
     /// Codes `[b, h, w]` to pictures.

@@ -1,7 +1,7 @@
 //! How a tokenizer is trained: every setting of stage 1 with its default.
 
 use super::adversarial::AdversarialLoss;
-use super::config::TokenizerConfig;
+use super::config::{Family, TokenizerConfig};
 use super::discriminator::{DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm};
 use super::quantizer::{CodeGradient, QuantizerStep};
 use super::upkeep::UpkeepConfig;
@@ -366,6 +366,11 @@ impl TokenizerRecipe {
     /// Says what is wrong with a recipe that cannot be followed, naming the setting.
     pub fn check(&self) -> Result<()> {
         self.network.check()?;
+        if self.network.family == Family::Dalle {
+            return Err(Error::input(
+                "DALL-E's tokenizer can be used, but not trained: its pictures are not what its last convolution gives",
+            ));
+        }
         self.check_kind()?;
         let training = &self.training;
         training.transform().check()?;

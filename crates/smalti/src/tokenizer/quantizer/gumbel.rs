@@ -14,7 +14,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// `proj.weight` `[codebook_size, embed_dim, 1, 1]`, `proj.bias` `[codebook_size]`, `embed.weight`
+/// `proj.weight` `[codebook_size, embed_dim, 1, 1]` (DALL-E's reads `z_channels`), `proj.bias` `[codebook_size]`, `embed.weight`
 /// `[codebook_size, embed_dim]`. Nothing is searched, and every code gets a gradient.
 #[derive(Module, Debug)]
 pub struct GumbelQuantizer {
@@ -27,8 +27,12 @@ pub struct GumbelQuantizer {
 impl GumbelQuantizer {
     pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
         let (entries, dimension) = (config.codebook_size, config.embed_dim);
+        let read = match config.has_quant_conv() {
+            true => dimension,
+            false => config.z_channels,
+        };
         Self {
-            proj: Conv2d::pointwise(init, [dimension, entries]),
+            proj: Conv2d::pointwise(init, [read, entries]),
             embed: Embedding {
                 weight: init.normal([entries, dimension], 1.0),
             },

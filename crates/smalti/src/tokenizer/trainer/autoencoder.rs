@@ -90,7 +90,7 @@ impl TokenizerTrainer {
         };
         let latent = self.tokenizer.decoder_input(quantized.latent);
         let features = self.tokenizer.decoder.features(latent);
-        let reconstruction = self.tokenizer.decoder.conv_out.forward(features.clone());
+        let reconstruction = self.tokenizer.decoder.last().forward(features.clone());
         Forward {
             reconstruction: Precision::F32.of(reconstruction),
             features,
@@ -108,7 +108,7 @@ impl TokenizerTrainer {
         let features = tokenizer
             .decoder
             .features(tokenizer.decoder_input(quantized.latent));
-        let reconstruction = tokenizer.decoder.conv_out.forward(features.clone());
+        let reconstruction = tokenizer.decoder.last().forward(features.clone());
         Draft {
             reconstruction: Tensor::from_inner(Precision::F32.of(reconstruction)),
             features,
@@ -209,7 +209,7 @@ impl TokenizerTrainer {
 
     /// λ of the whole batch, before its limit.
     fn lambda(&self, drafts: &[Draft], nll: &[Tensor<4>], adversarial: &[Tensor<4>]) -> f32 {
-        let last = &self.tokenizer.decoder.conv_out;
+        let last = self.tokenizer.decoder.last();
         let at_last_layer = |gradients: &[Tensor<4>]| {
             let parts = drafts.iter().zip(gradients).map(|(draft, gradient)| {
                 ops::conv2d_weight_gradient(

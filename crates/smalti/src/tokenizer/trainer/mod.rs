@@ -214,7 +214,7 @@ impl TokenizerTrainer {
     /// Takes up a state written by [`TokenizerTrainer::state`] and the model that was saved with it.
     pub fn load(&mut self, model: Tokenizer, state: &TensorMap, device: &Device) -> Result<()> {
         let model = model.with_precision(self.training.precision);
-        if self.average.is_some() && state.contains_key("tokenizer.quant_conv.weight") {
+        if self.average.is_some() && state.keys().any(|key| key.starts_with("tokenizer.")) {
             let tokenizer = load_parameters(model.clone(), state, "tokenizer.", str::to_string)?;
             *self.tokenizer = tokenizer;
             self.average = Some(WeightAverage::new(
