@@ -14,8 +14,10 @@ pub(crate) mod order;
 mod pixels;
 mod random;
 mod squares;
+mod tiff;
 mod transform;
 mod walk;
+mod webp;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
