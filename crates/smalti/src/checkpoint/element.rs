@@ -96,6 +96,12 @@ impl Layout {
         self.count
     }
 
+    /// What the description alone is charged, in elements: a tensor of no elements may still have many dimensions, and
+    /// a few bytes of a pickle name it again.
+    pub fn description(&self) -> usize {
+        8 + 2 * self.shape.len()
+    }
+
     /// How many bytes the tensor's elements take.
     pub fn bytes(&self) -> usize {
         self.count * self.element.size()

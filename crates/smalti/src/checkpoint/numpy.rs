@@ -33,6 +33,7 @@ pub fn array(graph: &Graph<'_>, id: NodeId, budget: &mut Budget) -> Result<HostT
             layout.bytes()
         ));
     }
+    budget.spend(layout.description())?;
     budget.spend(layout.count())?;
     layout.gather(&data, big_endian)
 }

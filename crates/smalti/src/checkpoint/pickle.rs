@@ -73,10 +73,10 @@ impl<'a> Machine<'a> {
             op::STOP => return self.stack.pop().map(Some),
             op::PROTO => self.protocol()?,
             op::FRAME => self.frame()?,
-            op::MARK => self.stack.mark(),
+            op::MARK => self.stack.mark()?,
             op::POP => self.stack.discard()?,
             op::POP_MARK => drop(self.stack.pop_to_mark()?),
-            op::DUP => self.stack.push(self.stack.top()?),
+            op::DUP => self.stack.push(self.stack.top()?)?,
             _ => {
                 let known = self.number(opcode)?
                     || self.string(opcode)?
@@ -351,7 +351,7 @@ impl<'a> Machine<'a> {
     }
 
     fn push(&mut self, id: NodeId) -> Result<bool, String> {
-        self.stack.push(id);
+        self.stack.push(id)?;
         Ok(true)
     }
 

@@ -61,6 +61,8 @@ where
             tensors.insert(name.clone(), array.map_err(|error| of(name, &error))?);
         } else {
             let view = view(graph, *id).map_err(|error| of(name, &error))?;
+            let described = budget.spend(view.layout.description());
+            described.map_err(|error| of(name, &error))?;
             views
                 .entry(view.storage.key)
                 .or_default()

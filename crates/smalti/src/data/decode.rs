@@ -12,14 +12,20 @@ use image::{
     DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage, RgbaImage,
 };
 
-use super::jpeg;
+use super::{jpeg, tiff, webp};
 use crate::error::{Error, Result};
 
+/// What is said of a file that ends too early, whatever its kind.
+pub(super) const CUT_SHORT: &str = "the file is cut short";
 /// The longest side of a picture that is read or made, in pixels.
 pub(super) const MAX_SIDE: u32 = 32_768;
 /// The largest file that is read and the largest picture that is decoded, in bytes: a small file may unpack to far more
 /// than a machine has.
 pub(super) const MAX_BYTES: u64 = 1 << 30;
+/// How many times its own size a file may unpack to, and how much more any file may. DEFLATE packs a thousandfold, and
+/// a grey pixel becomes three bytes; a plain colour as lossless WebP takes almost nothing.
+const FACTOR: u64 = 4096;
+const ALLOWANCE: u64 = 64 << 20;
 
 /// Reads a picture as 8-bit RGB.
 ///
@@ -28,8 +34,8 @@ pub(super) const MAX_BYTES: u64 = 1 << 30;
 /// animation the first frame is taken.
 ///
 /// # Errors
-/// When the file cannot be opened or is no picture: damaged, cut short, of an unknown kind, or larger than 32768 pixels a
-/// side or 1 GiB.
+/// When the file cannot be opened or is no picture: damaged, cut short, of an unknown kind, larger than 32768 pixels a
+/// side or 1 GiB, or of far more pixels than a file of its size accounts for.
 pub fn read_image(path: &Path, background: [u8; 3]) -> Result<RgbImage> {
     from_file(path, "picture", |bytes| decode(bytes, background))
 }
@@ -76,17 +82,26 @@ pub(super) fn decode_any(bytes: &[u8]) -> std::result::Result<DynamicImage, Stri
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| error.to_string())?;
-    if reader.format() == Some(ImageFormat::Jpeg) && !jpeg::is_complete(bytes) {
-        return Err("the file is cut short".into());
+    let budget = budget(bytes);
+    match reader.format() {
+        Some(ImageFormat::Jpeg) if !jpeg::is_complete(bytes) => return Err(CUT_SHORT.into()),
+        Some(ImageFormat::Tiff) => tiff::check(bytes)?,
+        Some(ImageFormat::WebP) => webp::check(bytes, budget)?,
+        _ => {}
     }
-    reader.limits(limits());
+    reader.limits(limits(budget));
     let mut decoder = reader.into_decoder().map_err(|error| error.to_string())?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err("it has no pixels".into());
     }
-    if decoder.total_bytes() > MAX_BYTES {
-        return Err(format!("{width}×{height} pixels take more than 1 GiB"));
+    // In whatever form it is stored, it becomes three bytes a pixel.
+    let pixels = u64::from(width) * u64::from(height);
+    if decoder.total_bytes().max(pixels.saturating_mul(3)) > budget {
+        return Err(format!(
+            "{width}×{height} pixels are more than a file of {} bytes may unpack to",
+            bytes.len()
+        ));
     }
     // Damaged notes about the camera are no reason to lose the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -95,11 +110,18 @@ pub(super) fn decode_any(bytes: &[u8]) -> std::result::Result<DynamicImage, Stri
     Ok(image)
 }
 
-fn limits() -> Limits {
+/// How many bytes of pixels a file may unpack to.
+pub(super) fn budget(bytes: &[u8]) -> u64 {
+    let bytes = bytes.len() as u64;
+    let budget = bytes.saturating_mul(FACTOR).saturating_add(ALLOWANCE);
+    budget.min(MAX_BYTES)
+}
+
+fn limits(budget: u64) -> Limits {
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
+    limits.max_alloc = Some(budget);
     limits
 }
 
@@ -316,6 +338,32 @@ mod tests {
         let (_folder, path) = place("long.png");
         GrayImage::new(40_000, 1).save(&path).unwrap();
         assert!(read_image(&path, WHITE).is_err());
+    }
+
+    #[test]
+    fn a_tiny_file_is_no_enormous_picture() {
+        let (_folder, path) = place("huge.gif");
+        let gif = |side: u16| {
+            let [low, high] = side.to_le_bytes();
+            let mut bytes = b"GIF89a".to_vec();
+            // Two colours, then a picture of one pixel in the corner of all this.
+            bytes.extend([low, high, low, high, 0x80, 0, 0, 1, 2, 3, 4, 5, 6]);
+            bytes.extend([0x2C, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0, 0x3B]);
+            bytes
+        };
+        fs::write(&path, gif(100)).unwrap();
+        assert_eq!(read_image(&path, WHITE).unwrap().dimensions(), (100, 100));
+        fs::write(&path, gif(16_000)).unwrap();
+        let error = read_image(&path, WHITE).unwrap_err().to_string();
+        assert!(error.contains("more than a file of 35 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_large_picture_of_nothing_is_read() {
+        let (_folder, path) = place("flat.png");
+        GrayImage::new(5000, 5000).save(&path).unwrap();
+        let image = read_image(&path, WHITE).unwrap();
+        assert_eq!(image.dimensions(), (5000, 5000));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use image::ImageFormat;
 use png::{BitDepth, ColorType};
 use tiff::decoder::DecodingResult;
 
-use super::decode::{MAX_BYTES, MAX_SIDE, from_file};
+use super::decode::{MAX_SIDE, budget, from_file};
 use super::grey_tiff;
 use super::raster::{LabelImage, UNLABELLED};
 use crate::error::{Error, Result};
@@ -56,7 +56,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<LabelImage, String> {
 /// Width, height and indices of a PNG as they are stored, in 1 to 16 bits.
 fn png_indices(bytes: &[u8]) -> std::result::Result<(u32, u32, Vec<u16>), String> {
     let limits = png::Limits {
-        bytes: MAX_BYTES as usize,
+        bytes: budget(bytes) as usize,
     };
     let decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     let mut reader = decoder.read_info().map_err(|error| error.to_string())?;
@@ -68,7 +68,7 @@ fn png_indices(bytes: &[u8]) -> std::result::Result<(u32, u32, Vec<u16>), String
         ));
     }
     let length = reader.output_buffer_size().unwrap_or(usize::MAX);
-    if width.max(height) > MAX_SIDE || length as u64 > MAX_BYTES {
+    if width.max(height) > MAX_SIDE || 2 * length as u64 > budget(bytes) {
         return Err(format!("{width}×{height} pixels are too many"));
     }
     let mut buffer = vec![0; length];

@@ -24,8 +24,10 @@ mod raster;
 mod scale;
 mod show;
 mod squares;
+mod tiff;
 mod transform;
 mod walk;
+mod webp;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

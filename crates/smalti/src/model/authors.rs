@@ -151,7 +151,9 @@ fn prior_config(params: &Value, tokenizer: &TokenizerConfig) -> Result<PriorConf
     let side = tokenizer.resolution / tokenizer.factor();
     // The authors never store the grid; their models are trained on square pictures of the nominal resolution, or on
     // as many codes as the longest sequence has room for.
-    let codes = (block_size + 1).saturating_sub(condition.length());
+    let codes = block_size
+        .saturating_add(1)
+        .saturating_sub(condition.length());
     let side = if side * side <= codes {
         side
     } else {
@@ -234,4 +236,28 @@ fn numbers(value: &Value, name: &str) -> Result<Vec<usize>> {
             .collect()
     })
     .ok_or_else(|| Error::input(format!("`{name}` is not a list of whole numbers")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_largest_number_is_no_block_size() {
+        let shape = json!({
+            "resolution": 16, "in_channels": 3, "out_ch": 3, "ch": 32, "ch_mult": [1, 1], "num_res_blocks": 1,
+            "attn_resolutions": [], "z_channels": 32,
+        });
+        let tokenizer = json!({"embed_dim": 4, "n_embed": 16, "ddconfig": shape});
+        let yaml = json!({"model": {"target": "cond_transformer.Net2NetTransformer", "params": {
+            "transformer_config": {"params": {"vocab_size": 16, "block_size": u64::MAX}},
+            "first_stage_config": {"target": "vqgan.VQModel", "params": tokenizer},
+            "cond_stage_config": "__is_unconditional__",
+        }}});
+        let Err(error) = Plan::read(&yaml) else {
+            panic!("a prior with {} positions", u64::MAX);
+        };
+        assert!(error.to_string().starts_with("block_size is "), "{error}");
+    }
 }

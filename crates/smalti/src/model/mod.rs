@@ -21,6 +21,9 @@ use std::path::Path;
 /// The version of the file's layout. Readers refuse newer ones.
 const FORMAT: u64 = 1;
 
+/// The longest configuration or provenance that is read, in bytes: as JSON values they take many times their length.
+const MAX_TEXT: usize = 16 << 20;
+
 /// Where a model comes from. Everything is optional but honest: nothing is filled in that is not known.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -107,6 +110,7 @@ impl Model {
             ));
         };
         check_format(path, metadata.get("format"))?;
+        check_length(path, &metadata)?;
         let broken = |error: serde_json::Error| {
             Error::file(path, format!("its configuration cannot be read: {error}"))
         };
@@ -138,6 +142,13 @@ impl Model {
                 )));
             }
             asked = asked.saturating_add(config.least_parameters());
+            if config.least_tensors() > tensors.len() {
+                return Err(Error::input(format!(
+                    "the configuration asks for {} layers, more than the {} tensors of the file can be",
+                    config.layers,
+                    tensors.len()
+                )));
+            }
         }
         // A configuration from a stranger may ask for a network that fills the memory: compare before building.
         if asked > stored_values(tensors) {
@@ -236,6 +247,19 @@ fn stored_values(tensors: &TensorMap) -> usize {
     tensors.values().map(|tensor| count(&tensor.shape)).sum()
 }
 
+fn check_length(path: &Path, metadata: &BTreeMap<String, String>) -> Result<()> {
+    match metadata.iter().find(|(_, text)| text.len() > MAX_TEXT) {
+        Some((key, text)) => Err(Error::file(
+            path,
+            format!(
+                "its metadata `{key}` has {} bytes; the most is {MAX_TEXT}",
+                text.len()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn check_format(path: &Path, format: Option<&String>) -> Result<()> {
     match format.and_then(|text| text.parse::<u64>().ok()) {
         Some(format) if format <= FORMAT => Ok(()),
@@ -244,5 +268,41 @@ fn check_format(path: &Path, format: Option<&String>) -> Result<()> {
             format!("written in format {format}; this version reads up to {FORMAT}: update smalti"),
         )),
         None => Err(Error::file(path, "its format version is missing")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::HostTensor;
+
+    #[test]
+    fn provenance_without_end_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let metadata = BTreeMap::from([
+            ("format".to_string(), "1".to_string()),
+            ("config".to_string(), "{\"tokenizer\":{}}".to_string()),
+            ("info".to_string(), " ".repeat(MAX_TEXT + 1)),
+        ]);
+        write_tensors(&path, &TensorMap::new(), &metadata).unwrap();
+        let error = Model::load(&path, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("its metadata `info` has"), "{error}");
+    }
+
+    #[test]
+    fn thousands_of_layers_need_as_many_tensors() {
+        let prior = PriorConfig {
+            layers: 4096,
+            heads: 1,
+            width: 1,
+            ..PriorConfig::default()
+        };
+        let values = HostTensor::f32([1 << 20], vec![0.0; 1 << 20]);
+        let tensors = TensorMap::from([("a".to_string(), values)]);
+        let config = TokenizerConfig::default();
+        let built = Model::from_tensors(config, Some(prior), &tensors, &Device::flex());
+        let error = built.unwrap_err().to_string();
+        assert!(error.contains("4096 layers"), "{error}");
     }
 }

@@ -138,10 +138,8 @@ fn run(
     residual: Option<Tensor<4>>,
     spec: ConvolutionSpec,
 ) -> Tensor<4> {
-    let bias = filter.bias.unwrap_or_else(|| {
-        let device = input.device().inner();
-        Tensor::from_inner(Tensor::zeros([filter.weight.dims()[0]], &device))
-    });
+    let outputs = filter.weight.dims()[0];
+    let bias = filter.bias.unwrap_or_else(|| zeros(&input, outputs));
     let spec = ConvolutionSpec {
         normalization: normalized
             .as_ref()
@@ -170,11 +168,15 @@ fn run(
 
 /// A tensor for a place that an operation has no use for.
 pub(super) fn placeholder<const D: usize>(beside: &Tensor<D>) -> Tensor<1> {
-    let device = beside.device().inner();
-    let empty = Tensor::zeros([0], &device);
+    zeros(beside, 0)
+}
+
+/// Zeros that take part in a graph only if what they stand beside does.
+fn zeros<const D: usize>(beside: &Tensor<D>, count: usize) -> Tensor<1> {
+    let zeros = Tensor::zeros([count], &beside.device().inner());
     match beside.is_autodiff() {
-        true => Tensor::from_inner(empty),
-        false => empty,
+        true => Tensor::from_inner(zeros),
+        false => zeros,
     }
 }
 

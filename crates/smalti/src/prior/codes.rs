@@ -106,6 +106,13 @@ impl CodeSet {
                 "`codes` must be whole numbers of shape [pictures, rows, columns]",
             ));
         };
+        // Without pictures, a shape can say anything.
+        if rows.checked_mul(columns).is_none_or(|size| size == 0) {
+            return Err(broken(&format!(
+                "`codes` has the impossible shape {:?}",
+                codes.shape
+            )));
+        }
         let number = |key: &str| {
             metadata
                 .get(key)
@@ -163,4 +170,22 @@ impl CodeSet {
 pub(crate) fn token_tensor(rows: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
     let shape = Shape::from([rows.len(), rows.first().map_or(0, Vec::len)]);
     Tensor::from_data(TensorData::new(rows.concat(), shape), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_codes_may_not_claim_any_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codes.safetensors");
+        for shape in [[0_usize, 1 << 40, 1 << 40], [1 << 40, 0, 4], [7, 4, 0]] {
+            let codes = HostTensor::i64(shape, Vec::new());
+            let tensors = TensorMap::from([("codes".to_string(), codes)]);
+            write_tensors(&path, &tensors, &BTreeMap::new()).unwrap();
+            let error = CodeSet::load(&path).unwrap_err().to_string();
+            assert!(error.contains("impossible shape"), "{error}");
+        }
+    }
 }

@@ -66,6 +66,12 @@ impl PriorConfig {
         blocks.saturating_add(tables.saturating_mul(self.width))
     }
 
+    /// No network of this shape has fewer tensors: sixteen a layer. Layers of a single channel take far more memory
+    /// than their parameters.
+    pub fn least_tensors(&self) -> usize {
+        self.layers.saturating_mul(16)
+    }
+
     /// Says what is wrong with a configuration that cannot be built, naming the field.
     pub fn check(&self) -> Result<()> {
         let positive = [

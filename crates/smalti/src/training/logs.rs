@@ -3,6 +3,7 @@
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use image::RgbImage;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -84,16 +85,18 @@ impl Logs {
     }
 }
 
+/// What must be known of a line; the rest is not even kept.
+#[derive(Deserialize)]
+struct Line {
+    step: u64,
+}
+
 fn drop_lines_after(path: &Path, step: u64) -> Result<()> {
     let Ok(text) = std::fs::read_to_string(path) else {
         return Ok(());
     };
-    let belongs = |line: &&str| {
-        serde_json::from_str::<Value>(line)
-            .ok()
-            .and_then(|value| value.get("step")?.as_u64())
-            .is_some_and(|at| at <= step)
-    };
+    let belongs =
+        |line: &&str| serde_json::from_str::<Line>(line).is_ok_and(|line| line.step <= step);
     let kept: String = text
         .lines()
         .filter(belongs)
@@ -103,4 +106,22 @@ fn drop_lines_after(path: &Path, step: u64) -> Result<()> {
         return Ok(());
     }
     crate::checkpoint::write_atomic(path, |file| file.write_all(kept.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_later_steps_and_broken_ones_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let good = "{\"split\":\"train\",\"step\":1,\"loss\":null}\n{\"step\":5}\n";
+        let bad =
+            "{\"step\":6}\n{\"step\":-1}\n{\"step\":1e99}\n{\"loss\":1}\n{\"st\n\u{0}\n[[[[\n";
+        std::fs::write(&path, format!("{good}{bad}")).unwrap();
+        drop_lines_after(&path, 5).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), good);
+        drop_lines_after(&folder.path().join("none"), 5).unwrap();
+    }
 }

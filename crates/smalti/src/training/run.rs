@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// No run takes more steps. A folder may have any number for a name, and steps are multiplied by the batch.
+const MAX_STEP: u64 = 1_000_000_000_000;
+
 /// What the names of folders of unfinished checkpoints begin with.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -143,11 +146,9 @@ impl Run {
         let mut found = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| Error::io(&folder, error))?;
-            if let Some(step) = entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.parse().ok())
-            {
+            let name = entry.file_name();
+            let step = name.to_str().and_then(|name| name.parse::<u64>().ok());
+            if let Some(step) = step.filter(|&step| step <= MAX_STEP) {
                 found.push(Checkpoint {
                     step,
                     folder: entry.path(),
@@ -219,5 +220,27 @@ pub fn model_file(path: &Path) -> Result<PathBuf> {
             "{} has no checkpoint yet",
             path.display()
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_no_run_made_are_no_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["00000003", "18446744073709551615", "latest", "-1", ""] {
+            std::fs::create_dir_all(folder.path().join("checkpoints").join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("config.yaml"), "").unwrap();
+        let run = Run::open(folder.path()).unwrap();
+        let steps: Vec<u64> = run
+            .checkpoints()
+            .unwrap()
+            .iter()
+            .map(|found| found.step)
+            .collect();
+        assert_eq!(steps, [3]);
     }
 }

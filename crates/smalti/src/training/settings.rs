@@ -76,8 +76,8 @@ pub fn set_from_argument(groups: &mut [&mut dyn Settings], argument: &str) -> Re
     let (key, value) = argument
         .split_once('=')
         .ok_or_else(|| Error::input(format!("`--set {argument}`: write it as key=value")))?;
-    let value: Value = serde_saphyr::from_str(value)
-        .map_err(|error| Error::input(format!("`--set {argument}`: {}", first_line(&error))))?;
+    let value = from_yaml(value)
+        .map_err(|message| Error::input(format!("`--set {argument}`: {message}")))?;
     set(groups, key.trim(), &value)
 }
 
@@ -86,12 +86,25 @@ pub fn parse_yaml(text: &str) -> std::result::Result<Map<String, Value>, String>
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
-    match serde_saphyr::from_str::<Value>(text) {
+    match from_yaml(text) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err("this is not a list of `key: value` lines".into()),
-        Err(error) => Err(format!("this is not YAML: {}", first_line(&error))),
+        Err(message) => Err(format!("this is not YAML: {message}")),
     }
+}
+
+/// Reads one YAML value. Aliases repeat what they stand for; with all of them written out, the text may not have more
+/// than twice its own length in values or in letters, and a little more, and no settings need the most that is allowed.
+fn from_yaml(text: &str) -> std::result::Result<Value, String> {
+    let twice = text.len().saturating_mul(2);
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: twice.saturating_add(1 << 10).min(250_000),
+            max_total_scalar_bytes: twice.saturating_add(1 << 16).min(64 << 20),
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| first_line(&error))
 }
 
 /// All settings of `groups` as a YAML document.
@@ -200,5 +213,15 @@ mod tests {
             bomb += &format!("{next}: &{next} [{aliases}]\n");
         }
         assert!(parse_yaml(&bomb).is_err());
+    }
+
+    #[test]
+    fn aliases_may_not_make_much_of_little() {
+        let repeated = |times: usize| {
+            let aliases = vec!["*long"; times].join(", ");
+            parse_yaml(&format!("a: &long {}\nb: [{aliases}]\n", "x".repeat(1000)))
+        };
+        assert!(repeated(10).is_ok());
+        assert!(repeated(90).is_err());
     }
 }

@@ -3,10 +3,9 @@
 use super::super::element::{Element, Layout};
 use super::super::pickle::short;
 use super::super::tensor::TensorMap;
-use safetensors::SafeTensors;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The largest header the format allows.
 const MAX_HEADER: u64 = 100_000_000;
@@ -24,43 +23,40 @@ pub fn begins(head: &[u8]) -> bool {
 
 /// Reads the tensors and the metadata.
 pub fn read(file: &[u8]) -> Result<(TensorMap, BTreeMap<String, String>), String> {
-    let types = check(file)?;
-    let (header_length, header) = SafeTensors::read_metadata(file)
-        .map_err(|error| format!("the safetensors header is invalid: {error}"))?;
-    let data = file.get(8 + header_length..).unwrap_or_default();
+    let (header, data) = split(file)?;
+    check_places(&header.tensors, data.len() as u64)?;
     let mut tensors = TensorMap::new();
-    for (name, element) in types {
+    for (name, span) in header.tensors {
         let of = |error: &str| format!("tensor {name:?} {error}");
-        let info = header.info(&name).ok_or_else(|| of("is missing"))?;
-        let bytes = data.get(info.data_offsets.0..info.data_offsets.1);
+        let (start, end) = span.data_offsets;
+        let bytes = data.get(start as usize..end as usize);
         let bytes = bytes.ok_or_else(|| of("lies outside the file"))?;
-        let tensor = Layout::dense(element, info.shape.clone(), false)
-            .and_then(|layout| layout.gather(bytes, false))
-            .map_err(|error| of(&error))?;
+        let element = element(&span.dtype).ok_or_else(|| {
+            let dtype = short(&span.dtype);
+            of(&format!(
+                "has elements of type {dtype}, which cannot be read"
+            ))
+        })?;
+        let layout = Layout::dense(element, span.shape, false).map_err(|error| of(&error))?;
+        if layout.bytes() != bytes.len() {
+            return Err(invalid(of(&format!(
+                "has {} bytes where its shape needs {}",
+                bytes.len(),
+                layout.bytes()
+            ))));
+        }
+        let tensor = layout.gather(bytes, false).map_err(|error| of(&error))?;
         tensors.insert(name, tensor);
     }
-    let metadata = header.metadata().iter().flatten();
-    let metadata = metadata.map(|(key, value)| (key.clone(), value.clone()));
-    Ok((tensors, metadata.collect()))
+    Ok((tensors, header.metadata))
 }
 
-/// The header, as far as it is checked here.
-#[derive(Deserialize)]
-struct Header {
-    #[serde(rename = "__metadata__")]
-    _metadata: Option<IgnoredAny>,
-    #[serde(flatten)]
-    tensors: BTreeMap<String, Span>,
+fn invalid(message: impl fmt::Display) -> String {
+    format!("the safetensors header is invalid: {message}")
 }
 
-#[derive(Deserialize)]
-struct Span {
-    dtype: String,
-    data_offsets: (u64, u64),
-}
-
-/// Checks that the file is long enough for its header and every tensor, and gives the tensors' element types.
-fn check(file: &[u8]) -> Result<BTreeMap<String, Element>, String> {
+/// The header, and the bytes behind it.
+fn split(file: &[u8]) -> Result<(Header, &[u8]), String> {
     let (length, rest) = file.split_first_chunk::<8>().ok_or("the file is cut off")?;
     let length = u64::from_le_bytes(*length);
     if length > MAX_HEADER {
@@ -68,25 +64,85 @@ fn check(file: &[u8]) -> Result<BTreeMap<String, Element>, String> {
             "the safetensors header of {length} bytes is too long"
         ));
     }
-    let header = rest.split_at_checked(length as usize);
-    let (header, data) =
-        header.ok_or("the file ends inside its header: it was not downloaded whole")?;
-    let header: Header = serde_json::from_slice(header)
-        .map_err(|error| format!("the safetensors header is invalid: {error}"))?;
-    let mut types = BTreeMap::new();
-    for (name, span) in header.tensors {
-        if span.data_offsets.1 > data.len() as u64 {
-            return Err(format!(
-                "the file ends before tensor {name:?} does: it was not downloaded whole"
-            ));
-        }
-        let element = element(&span.dtype).ok_or_else(|| {
-            let dtype = short(&span.dtype);
-            format!("tensor {name:?} has elements of type {dtype}, which cannot be read")
-        })?;
-        types.insert(name, element);
+    let parts = rest.split_at_checked(length as usize);
+    let (text, data) =
+        parts.ok_or("the file ends inside its header: it was not downloaded whole")?;
+    let header: Header = serde_json::from_slice(text).map_err(invalid)?;
+    Ok((header, data))
+}
+
+/// Checks that the tensors lie one behind the other and take all of the `available` bytes, as the format wants it: a
+/// file could else name the same bytes over and over.
+fn check_places(tensors: &BTreeMap<String, Span>, available: u64) -> Result<(), String> {
+    let places = tensors.iter().map(|(name, span)| (span.data_offsets, name));
+    let mut places: Vec<((u64, u64), &String)> = places.collect();
+    if let Some((_, name)) = places.iter().find(|((_, end), _)| *end > available) {
+        return Err(format!(
+            "the file ends before tensor {name:?} does: it was not downloaded whole"
+        ));
     }
-    Ok(types)
+    places.sort_unstable();
+    let mut last = 0;
+    for ((start, end), name) in places {
+        if start != last || end < start {
+            return Err(invalid(format!(
+                "tensor {name:?} does not begin where another ends"
+            )));
+        }
+        last = end;
+    }
+    if last != available {
+        let spare = available - last;
+        return Err(invalid(format!("{spare} bytes belong to no tensor")));
+    }
+    Ok(())
+}
+
+/// What the header says.
+#[derive(Default)]
+struct Header {
+    metadata: BTreeMap<String, String>,
+    tensors: BTreeMap<String, Span>,
+}
+
+/// What the header says of a tensor.
+#[derive(serde::Deserialize)]
+struct Span {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: (u64, u64),
+}
+
+/// Entry by entry. To derive it, with the tensors flattened into the header, would first keep all of it as a tree,
+/// dozens of times its length.
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Header;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with an entry for every tensor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Header, A::Error> {
+        let mut header = Header::default();
+        while let Some(name) = entries.next_key::<String>()? {
+            if name == "__metadata__" {
+                let metadata = entries.next_value::<Option<BTreeMap<String, String>>>()?;
+                header.metadata = metadata.unwrap_or_default();
+            } else {
+                let span = entries.next_value()?;
+                header.tensors.insert(name, span);
+            }
+        }
+        Ok(header)
+    }
 }
 
 fn element(dtype: &str) -> Option<Element> {

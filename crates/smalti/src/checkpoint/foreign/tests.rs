@@ -299,6 +299,16 @@ fn files_that_unpack_to_too_much_are_refused() {
     let repeated = torch_zip(&entries.concat(), &[0; 4000]);
     refuses(&repeated, "unpacks to far more tensor elements");
 
+    // One element of many dimensions, named over and over.
+    let mut entries = vec![b"](".to_vec()];
+    let one = storage("FloatStorage", "0", 1, None);
+    entries.push(tensor(&one, 0, &[1; 64], &[1; 64]));
+    entries.push(b"q\x63".to_vec());
+    entries.extend(vec![b"h\x63".to_vec(); 20_000]);
+    entries.push(b"e".to_vec());
+    let described = torch_zip(&entries.concat(), &[0; 4]);
+    refuses(&described, "unpacks to far more tensor elements");
+
     let mut nested = array(1.);
     for _ in 0..100 {
         nested = dict(&[(
@@ -330,6 +340,16 @@ fn safetensors_headers_are_checked() {
         "\"t\" has elements of type C64",
     );
     refuses(&file(&entry("F32", 4), &[0; 5]), "header is invalid");
+    let two = |first: &str, second: &str| {
+        let entry = |name: &str, place: &str| {
+            format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[{place}]}}"#)
+        };
+        format!("{{{},{}}}", entry("a", first), entry("b", second))
+    };
+    assert!(read_bytes(&file(&two("4,8", "0,4"), &[0; 8])).is_ok());
+    for second in ["0,4", "2,6", "8,12", "8,4"] {
+        refuses(&file(&two("0,4", second), &[0; 12]), "header is invalid");
+    }
     refuses(b"\xff\xff\xff\x00\x00\x00\x00\x00{}", "inside its header");
     refuses(b"\xff\xff\xff\xff\x00\x00\x00\x00{}", "too long");
 }

@@ -1,6 +1,6 @@
 //! The stack of a pickle machine. Marks divide it: nothing below the last one can be reached.
 
-use super::graph::NodeId;
+use super::graph::{MAX_NODES, NodeId};
 
 /// A stack of objects.
 #[derive(Debug, Default)]
@@ -11,14 +11,18 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Puts an object on top.
-    pub fn push(&mut self, id: NodeId) {
+    /// Puts an object on top, unless there are too many: one byte of a file can put one there.
+    pub fn push(&mut self, id: NodeId) -> Result<(), String> {
+        room(&self.ids)?;
         self.ids.push(id);
+        Ok(())
     }
 
-    /// Puts a mark on top.
-    pub fn mark(&mut self) {
+    /// Puts a mark on top, unless there are too many.
+    pub fn mark(&mut self) -> Result<(), String> {
+        room(&self.marks)?;
         self.marks.push(self.ids.len());
+        Ok(())
     }
 
     /// The object on top.
@@ -66,5 +70,24 @@ impl Stack {
     fn above_mark(&self) -> usize {
         let below = self.marks.last().copied().unwrap_or_default();
         self.ids.len().saturating_sub(below)
+    }
+}
+
+fn room(entries: &[usize]) -> Result<(), String> {
+    if entries.len() >= MAX_NODES {
+        return Err("its stack grows beyond what any checkpoint needs".into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_has_an_end() {
+        let full = vec![0; MAX_NODES];
+        assert!(room(&full).is_err());
+        assert!(room(&full[1..]).is_ok());
     }
 }

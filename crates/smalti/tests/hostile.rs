@@ -1,0 +1,303 @@
+//! Files from strangers: checkpoints, models, settings, pictures and lists, changed in thousands of ways. Reading one
+//! ends in a result or an error, never in a panic; it takes no more memory than so many times the file's size and a
+//! little; and nothing in it is executed.
+//!
+//! A failure names its case, such as `pickle:123`; `SMALTI_HOSTILE_SEED=pickle:123` runs that one alone.
+
+#[path = "hostile/allocator.rs"]
+mod allocator;
+#[path = "hostile/entry.rs"]
+mod entry;
+#[path = "hostile/mutate.rs"]
+mod mutate;
+#[path = "hostile/pickles.rs"]
+mod pickles;
+#[path = "hostile/pictures.rs"]
+mod pictures;
+#[allow(dead_code)]
+#[path = "../src/checkpoint/pickle/samples.rs"]
+mod samples;
+#[path = "hostile/seeds.rs"]
+mod seeds;
+#[path = "hostile/tensors.rs"]
+mod tensors;
+#[path = "hostile/texts.rs"]
+mod texts;
+
+use entry::{Entry, Place};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use seeds::Seeds;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+#[global_allocator]
+static ALLOCATOR: allocator::Counting = allocator::Counting;
+
+/// Memory is counted for the whole program, so one kind runs at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+const MIB: usize = 1 << 20;
+
+/// A kind of file, and what reading one of it may cost.
+struct Kind {
+    /// The name of its fuzz target too.
+    name: &'static str,
+    read: Entry,
+    seeds: fn() -> Seeds,
+    make: fn(&mut ChaCha8Rng, &Seeds) -> Vec<u8>,
+    cases: usize,
+    /// Reading a file of n bytes takes at most `factor` · n + `allowance` bytes.
+    factor: usize,
+    allowance: usize,
+}
+
+/// One byte of a pickle can make an object of a hundred bytes, and a torch file may unpack to a megabyte of 8-bit
+/// numbers more than its size, which take eight times as much.
+const TORCH: Kind = Kind {
+    name: "torch_checkpoint",
+    read: entry::checkpoint,
+    seeds: pickles::torch,
+    make: pickles::make_torch,
+    cases: 1800,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
+const PICKLE: Kind = Kind {
+    name: "pickle",
+    read: entry::checkpoint,
+    seeds: pickles::plain,
+    make: pickles::make_plain,
+    cases: 2400,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
+const SAFETENSORS: Kind = Kind {
+    name: "safetensors",
+    read: entry::safetensors,
+    seeds: tensors::safetensors,
+    make: tensors::make,
+    cases: 1400,
+    factor: 24,
+    allowance: MIB,
+};
+
+const CODES: Kind = Kind {
+    name: "codes_file",
+    read: entry::codes_file,
+    seeds: tensors::codes,
+    make: tensors::make,
+    cases: 900,
+    factor: 32,
+    allowance: MIB,
+};
+
+/// Provenance is any JSON, of which two bytes can be a value of seventy.
+const MODEL: Kind = Kind {
+    name: "model_file",
+    read: entry::model_file,
+    seeds: tensors::models,
+    make: tensors::make_model,
+    cases: 900,
+    factor: 128,
+    allowance: 32 * MIB,
+};
+
+const RECIPE: Kind = Kind {
+    name: "yaml_recipe",
+    read: entry::yaml_recipe,
+    seeds: texts::settings,
+    make: texts::make,
+    cases: 1500,
+    factor: 512,
+    allowance: 4 * MIB,
+};
+
+const AUTHORS: Kind = Kind {
+    name: "authors_yaml",
+    read: entry::authors_yaml,
+    seeds: texts::authors,
+    make: texts::make,
+    cases: 1000,
+    factor: 512,
+    allowance: 4 * MIB,
+};
+
+/// A picture may unpack to 4096 times its size and 64 MiB; decoding it takes a few times as much as it unpacks to.
+const IMAGE: Kind = Kind {
+    name: "image",
+    read: entry::image,
+    seeds: pictures::pictures,
+    make: pictures::make,
+    cases: 1600,
+    factor: 8 * 4096,
+    allowance: 8 * 64 * MIB,
+};
+
+const LIST: Kind = Kind {
+    name: "list_file",
+    read: entry::list_file,
+    seeds: texts::lists,
+    make: texts::make,
+    cases: 700,
+    factor: 128,
+    allowance: MIB,
+};
+
+const METRICS: Kind = Kind {
+    name: "metrics",
+    read: entry::metrics,
+    seeds: texts::logs,
+    make: texts::make,
+    cases: 200,
+    factor: 16,
+    allowance: MIB,
+};
+
+const KINDS: [&Kind; 10] = [
+    &TORCH,
+    &PICKLE,
+    &SAFETENSORS,
+    &CODES,
+    &MODEL,
+    &RECIPE,
+    &AUTHORS,
+    &IMAGE,
+    &LIST,
+    &METRICS,
+];
+
+impl Kind {
+    /// Reads the good files as they are, then everything as it is and changed.
+    fn attack(&self) {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (place, seeds) = (Place::new(), (self.seeds)());
+        // A run before this one may have failed because of it.
+        let _ = std::fs::remove_file(pickles::marker());
+        for (index, seed) in seeds.good.iter().enumerate() {
+            if let Err(error) = (self.read)(&place, seed) {
+                panic!("good {} number {index}: {error}", self.name);
+            }
+        }
+        match self.chosen() {
+            Some(Some(number)) => self.check(&place, &seeds, number),
+            Some(None) => {}
+            None => (0..self.cases).for_each(|number| self.check(&place, &seeds, number)),
+        }
+        assert!(!pickles::marker().exists(), "something was executed");
+    }
+
+    /// What SMALTI_HOSTILE_SEED asks for: a case of this kind, or none of it.
+    fn chosen(&self) -> Option<Option<usize>> {
+        let chosen = std::env::var("SMALTI_HOSTILE_SEED").ok()?;
+        let (name, number) = chosen.split_once(':').unwrap_or((chosen.as_str(), "0"));
+        let number = number.parse().expect("SMALTI_HOSTILE_SEED is kind:number");
+        Some((name == self.name).then_some(number))
+    }
+
+    /// The first cases are the seeds themselves.
+    fn case(&self, seeds: &Seeds, number: usize) -> Vec<u8> {
+        let mut random = ChaCha8Rng::seed_from_u64(number as u64);
+        match seeds.all().nth(number) {
+            Some(seed) => seed.clone(),
+            None => (self.make)(&mut random, seeds),
+        }
+    }
+
+    fn check(&self, place: &Place, seeds: &Seeds, number: usize) {
+        let bytes = self.case(seeds, number);
+        allocator::begin(self.name, number);
+        let read = || drop((self.read)(place, &bytes));
+        let (outcome, peak) = allocator::peak_of(|| catch_unwind(AssertUnwindSafe(read)));
+        let case = format!("{}:{number}, a file of {} bytes,", self.name, bytes.len());
+        assert!(outcome.is_ok(), "{case} panicked");
+        let most = self.factor * bytes.len() + self.allowance;
+        assert!(peak <= most, "{case} took {peak} bytes; {most} are allowed");
+    }
+}
+
+#[test]
+fn torch_checkpoints() {
+    TORCH.attack();
+}
+
+#[test]
+fn pickles() {
+    PICKLE.attack();
+}
+
+#[test]
+fn safetensors_files() {
+    SAFETENSORS.attack();
+}
+
+#[test]
+fn codes_files() {
+    CODES.attack();
+}
+
+#[test]
+fn model_files() {
+    MODEL.attack();
+}
+
+#[test]
+fn recipes() {
+    RECIPE.attack();
+}
+
+#[test]
+fn configurations_of_the_authors() {
+    AUTHORS.attack();
+}
+
+#[test]
+fn images() {
+    IMAGE.attack();
+}
+
+#[test]
+fn list_files() {
+    LIST.attack();
+}
+
+#[test]
+fn logs_of_runs() {
+    METRICS.attack();
+}
+
+#[test]
+fn there_are_ten_thousand_cases() {
+    let cases: usize = KINDS.iter().map(|kind| kind.cases).sum();
+    assert!(cases >= 10_000, "{cases}");
+}
+
+#[test]
+fn memory_is_counted() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (length, peak) = allocator::peak_of(|| {
+        let mut bytes = std::hint::black_box(vec![1_u8; 3 * MIB]);
+        bytes.truncate(MIB);
+        bytes.shrink_to_fit();
+        std::hint::black_box(&bytes).len()
+    });
+    assert_eq!(length, MIB);
+    assert!((3 * MIB..4 * MIB).contains(&peak), "{peak}");
+}
+
+#[test]
+#[ignore = "writes the fuzz targets' corpus from the seeds here"]
+fn write_the_corpus() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    for kind in KINDS {
+        let folder = corpus.join(kind.name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for (index, seed) in (kind.seeds)().all().enumerate() {
+            std::fs::write(folder.join(format!("seed-{index:03}")), seed).unwrap();
+        }
+    }
+}

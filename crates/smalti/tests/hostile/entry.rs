@@ -1,0 +1,127 @@
+//! The ways in for files from strangers, each for the bytes of one file. The tests and the fuzz targets share them.
+
+#![allow(dead_code)]
+
+use smalti::checkpoint::{foreign, read_tensors};
+use smalti::data::{Dataset, read_image};
+use smalti::model::{self, Model};
+use smalti::prior::{CodeSet, PriorRecipe};
+use smalti::tokenizer::TokenizerRecipe;
+use smalti::training::Logs;
+use smalti::training::settings::{set_from_file, to_yaml};
+use smalti::weights::import::import_lpips;
+use smalti::{Device, Result};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Reads a file of these bytes; whether it could be read is of interest to those who know the bytes to be good.
+pub type Entry = fn(&Place, &[u8]) -> Result<()>;
+
+/// A folder for the files, because all ways in take paths.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder can be made"))
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).expect("a temporary file can be written");
+        path
+    }
+}
+
+/// Other people's checkpoints and LPIPS weights: `torch.save` files, pickles, safetensors.
+pub fn checkpoint(place: &Place, bytes: &[u8]) -> Result<()> {
+    let path = place.file("stranger.ckpt", bytes);
+    let read = foreign::read(&path).map(drop);
+    // Few files are LPIPS weights; what matters is what happens to those that are not.
+    let _ = import_lpips(&[path.as_path()]);
+    read
+}
+
+/// Tensors and metadata in our form.
+pub fn safetensors(place: &Place, bytes: &[u8]) -> Result<()> {
+    read_tensors(&place.file("stranger.safetensors", bytes)).map(drop)
+}
+
+/// A model file.
+pub fn model_file(place: &Place, bytes: &[u8]) -> Result<()> {
+    let path = place.file("model.safetensors", bytes);
+    let model = Model::load(&path, &Device::flex())?;
+    model.tokenizer_hash();
+    model.background();
+    // Any of these may be refused.
+    let _ = model.require_pictures();
+    if let Some((config, _)) = &model.prior {
+        let _ = config.condition.tokens(Some(0));
+        let _ = config.condition.class(Some("0"));
+    }
+    Ok(())
+}
+
+/// The settings of a training of either stage.
+pub fn yaml_recipe(place: &Place, bytes: &[u8]) -> Result<()> {
+    let path = place.file("config.yaml", bytes);
+    tokenizer_recipe(&path).or(prior_recipe(&path))
+}
+
+fn tokenizer_recipe(path: &Path) -> Result<()> {
+    let mut recipe = TokenizerRecipe::default();
+    set_from_file(&mut [&mut recipe.network, &mut recipe.training], path)?;
+    recipe.check()?;
+    to_yaml(&[&recipe.network, &recipe.training]).map(drop)
+}
+
+fn prior_recipe(path: &Path) -> Result<()> {
+    let mut recipe = PriorRecipe::default();
+    set_from_file(&mut [&mut recipe.network, &mut recipe.training], path)?;
+    recipe.check()?;
+    to_yaml(&[&recipe.network, &recipe.training]).map(drop)
+}
+
+/// The YAML beside a checkpoint of the authors' code.
+pub fn authors_yaml(place: &Place, bytes: &[u8]) -> Result<()> {
+    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let file = [&length[..], &header[..], &[0; 4][..]].concat();
+    let checkpoint = place.file("last.ckpt", &file);
+    let config = place.file("project.yaml", bytes);
+    match model::import(&checkpoint, &config, &Device::flex()) {
+        // The configuration was understood: only then is it found to ask for more than one number.
+        Err(error) if error.to_string().contains("the configuration asks for") => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// A picture.
+pub fn image(place: &Place, bytes: &[u8]) -> Result<()> {
+    read_image(&place.file("stranger.png", bytes), [255; 3]).map(drop)
+}
+
+/// A list of pictures, beside `a.png` and `b.png`.
+pub fn list_file(place: &Place, bytes: &[u8]) -> Result<()> {
+    place.file("a.png", b"");
+    place.file("b.png", b"");
+    let dataset = Dataset::open(&place.file("list.txt", bytes))?;
+    dataset.split(0.5, 0);
+    dataset.limit(3);
+    Ok(())
+}
+
+/// A file of codes.
+pub fn codes_file(place: &Place, bytes: &[u8]) -> Result<()> {
+    let set = CodeSet::load(&place.file("codes.safetensors", bytes))?;
+    for index in 0..set.len().min(4) {
+        set.picture(index);
+        set.class(index);
+    }
+    Ok(())
+}
+
+/// The log of a run that is continued from step 5.
+pub fn metrics(place: &Place, bytes: &[u8]) -> Result<()> {
+    place.file("metrics.jsonl", bytes);
+    Logs::open(place.0.path(), 5).map(drop)
+}
