@@ -64,8 +64,10 @@ enum Command {
     Sample(commands::sample::Sample),
     /// Measure how probable pictures are to a prior
     Nll(commands::nll::Nll),
-    /// Convert a checkpoint of the authors' code
+    /// Convert a checkpoint of another program
     Import(commands::import::Import),
+    /// Write a model as a checkpoint of another program
+    Export(commands::export::Export),
     /// Say what a model file holds
     Info(commands::info::Info),
     /// Measure how fast this machine runs the networks, and how near that is to what it could do
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         Command::Sample(command) => command.run(common),
         Command::Nll(command) => command.run(common),
         Command::Import(command) => command.run(common),
+        Command::Export(command) => command.run(common),
         Command::Info(command) => command.run(common),
         Command::Bench(command) => command.run(common),
         Command::Weights(command) => command.run(common),

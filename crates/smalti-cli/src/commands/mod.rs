@@ -4,6 +4,7 @@ pub mod bench;
 pub mod decode;
 pub mod demo;
 pub mod encode;
+pub mod export;
 pub mod import;
 pub mod info;
 pub mod nll;
