@@ -67,8 +67,10 @@ enum Command {
     /// Measure models, and say how
     #[command(subcommand)]
     Eval(commands::eval::Eval),
-    /// Convert a checkpoint of the authors' code
+    /// Convert a checkpoint of another program
     Import(commands::import::Import),
+    /// Write a model as a checkpoint of another program
+    Export(commands::export::Export),
     /// Say what a model file holds
     Info(commands::info::Info),
     /// Say what is wrong with a training, and what to change
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Command::Nll(command) => command.run(common),
         Command::Eval(command) => command.run(common),
         Command::Import(command) => command.run(common),
+        Command::Export(command) => command.run(common),
         Command::Info(command) => command.run(common),
         Command::Doctor(command) => command.run(common),
         Command::Bench(command) => command.run(common),

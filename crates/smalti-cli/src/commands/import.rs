@@ -1,23 +1,26 @@
-//! `smalti import`: a checkpoint of the authors' code to a model file.
+//! `smalti import`: a checkpoint of another program to a model file.
 
 use crate::{Common, models, output};
 use clap::Args;
 use serde_json::json;
 use smalti::Result;
-use smalti::model::import;
+use smalti::model::{Format, import};
 use std::path::PathBuf;
 
-/// Example: smalti import last.ckpt --config project.yaml --out model.safetensors
+/// Example: smalti import vqgan/last.ckpt --out model.safetensors
 ///
-/// Reads VQModel and Net2NetTransformer checkpoints (unconditional and class-conditional). Nothing in the file is
-/// executed.
+/// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen and Open-MAGVIT2 (IBQ), and
+/// taming-transformers' priors with their YAML. Nothing in the file is executed.
 #[derive(Args)]
 pub struct Import {
-    /// The checkpoint
+    /// The checkpoint, or the folder around it
     source: PathBuf,
-    /// The YAML configuration that belongs to it
+    /// Its configuration, YAML or JSON [default: one that lies beside it; without, the weights show the shape]
     #[arg(long)]
-    config: PathBuf,
+    config: Option<PathBuf>,
+    /// What wrote it: taming, latent-diffusion, diffusers, llamagen, ibq, … [default: what the names in it show]
+    #[arg(long, value_parser = parse_format)]
+    format: Option<Format>,
     /// The model file to write
     #[arg(long)]
     out: PathBuf,
@@ -26,15 +29,29 @@ pub struct Import {
     overwrite: bool,
 }
 
+fn parse_format(text: &str) -> std::result::Result<Format, String> {
+    Format::parse(text).ok_or_else(|| {
+        let names = Format::ALL.map(Format::name);
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
 impl Import {
     pub fn run(self, common: &Common) -> Result<()> {
         output::refuse_existing(&self.out, self.overwrite)?;
-        let model = import(&self.source, &self.config, &models::device())?;
+        let imported = import(
+            &self.source,
+            self.config.as_deref(),
+            self.format,
+            &models::device(),
+        )?;
+        let (model, format) = (imported.model, imported.format);
         output::folder_of(&self.out)?;
         model.save(&self.out)?;
         let (out, kind) = (self.out.display().to_string(), super::info::kind(&model));
-        output::print(common, json!({"out": out, "kind": kind}), || {
-            vec![format!("{out}: {kind}")]
+        let json = json!({"out": out, "kind": kind, "format": format.name()});
+        output::print(common, json, || {
+            vec![format!("{out}: {kind} (from {format})")]
         });
         Ok(())
     }

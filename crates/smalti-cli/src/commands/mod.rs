@@ -6,6 +6,7 @@ pub mod demo;
 pub mod doctor;
 pub mod encode;
 pub mod eval;
+pub mod export;
 pub mod import;
 pub mod info;
 pub mod nll;

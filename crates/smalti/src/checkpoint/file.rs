@@ -118,8 +118,23 @@ pub fn write_tensors(
     // The format keeps metadata in a hash map whose order would change from run to run; one entry has one order.
     let metadata = (!metadata.is_empty()).then(|| {
         let json = serde_json::to_string(metadata).unwrap_or_default();
-        HashMap::from([("smalti".to_string(), json)])
+        ("smalti".to_string(), json)
     });
+    write_safetensors(path, tensors, metadata)
+}
+
+/// Writes tensors alone as a safetensors file, atomically, marked as PyTorch's own writer marks them: some programs ask
+/// for that.
+pub fn write_plain_tensors(path: &Path, tensors: &TensorMap) -> Result<()> {
+    write_safetensors(path, tensors, Some(("format".into(), "pt".into())))
+}
+
+fn write_safetensors(
+    path: &Path,
+    tensors: &TensorMap,
+    metadata: Option<(String, String)>,
+) -> Result<()> {
+    let metadata = metadata.map(|entry| HashMap::from([entry]));
     let views = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), Stored(tensor)));

@@ -4,6 +4,7 @@ use super::tensor::{HostTensor, TensorMap};
 use crate::error::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Int, Shape, Tensor, TensorData};
+use std::collections::BTreeSet;
 
 /// Collects the parameters of a module under `prefix` + `key(path)`.
 pub fn parameters<M: Module>(module: &M, prefix: &str, key: impl Fn(&str) -> String) -> TensorMap {
@@ -15,6 +16,22 @@ pub fn parameters<M: Module>(module: &M, prefix: &str, key: impl Fn(&str) -> Str
     };
     module.visit(&mut visitor);
     visitor.tensors
+}
+
+/// The keys that [`parameters`] would give, without the values.
+pub fn parameter_keys<M: Module>(
+    module: &M,
+    prefix: &str,
+    key: impl Fn(&str) -> String,
+) -> BTreeSet<String> {
+    let mut visitor = Keys {
+        path: ParameterPath::default(),
+        prefix,
+        key,
+        keys: BTreeSet::new(),
+    };
+    module.visit(&mut visitor);
+    visitor.keys
 }
 
 /// Replaces every parameter of `module` by the tensor of its key.
@@ -83,6 +100,28 @@ impl<K: Fn(&str) -> String> ModuleVisitor for Collect<'_, K> {
         let key = format!("{}{}", self.prefix, (self.key)(&self.path.dotted()));
         self.tensors
             .insert(key, HostTensor::f32(shape, host_values(tensor)));
+    }
+}
+
+struct Keys<'a, K> {
+    path: ParameterPath,
+    prefix: &'a str,
+    key: K,
+    keys: BTreeSet<String>,
+}
+
+impl<K: Fn(&str) -> String> ModuleVisitor for Keys<'_, K> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+        let key = format!("{}{}", self.prefix, (self.key)(&self.path.dotted()));
+        self.keys.insert(key);
     }
 }
 

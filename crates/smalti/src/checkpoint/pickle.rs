@@ -6,7 +6,7 @@
 
 mod graph;
 mod input;
-mod opcode;
+pub(super) mod opcode;
 mod stack;
 mod text;
 

@@ -3,9 +3,11 @@
 
 mod archive;
 mod legacy;
+mod write;
 
 pub use archive::Archive;
 pub use legacy::Legacy;
+pub use write::write_torch;
 
 use super::budget::Budget;
 use super::element::{Element, Layout};

@@ -1,8 +1,10 @@
 //! The model file: weights, configuration and provenance in one safetensors file, enough to run it anywhere.
 
-mod authors;
+mod export;
+mod import;
 
-pub use authors::import;
+pub use export::{ExportFormat, export};
+pub use import::{Format, Imported, import};
 
 use crate::checkpoint::{
     TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,

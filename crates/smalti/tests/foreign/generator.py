@@ -1,10 +1,10 @@
-"""Weights and a picture that come from formulas, so that a published checkpoint of full size can be tested with files of a
-few kilobytes. `harness.rs` computes the same values, bit for bit.
+"""Weights and a picture that come from formulas, so that a published checkpoint of full size can be tested with files
+of a few kilobytes. `harness.rs` computes the same values, bit for bit.
 
-Element i (row-major) of the tensor called KEY: splitmix64 of fnv1a64(KEY) + i · 0x9E3779B97F4A7C15, its upper 24 bits as
-v in [-1, 1). Tensors of two or more axes hold v · sqrt(3 / fan-in), which keeps the variance of activations; one axis:
-1 + 0.1 v where KEY ends in `.weight`, 0.1 v elsewhere; no axis, and whole numbers: 0. The table `scale` multiplies the
-tensors whose key contains one of its entries."""
+Element i (row-major) of the tensor called KEY: splitmix64 of fnv1a64(KEY) + i · 0x9E3779B97F4A7C15, its upper 24 bits
+as v in [-1, 1). Tensors of two or more axes hold v · sqrt(3 / fan-in), which keeps the variance of activations; one
+axis: 1 + 0.1 v where KEY ends in `.weight`, 0.1 v elsewhere; no axis, and whole numbers: 0. The table `scale`
+multiplies the tensors whose key contains one of its entries."""
 
 import math
 
