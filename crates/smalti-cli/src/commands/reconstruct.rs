@@ -1,11 +1,15 @@
 //! `smalti reconstruct`: pictures through a tokenizer and back.
 
+use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, models, output, progress};
 use clap::Args;
+use image::RgbImage;
 use serde_json::json;
 use smalti::Result;
 use smalti::data::{pairs_grid, read_image, write_png};
+use smalti::model::Model;
 use smalti::tokenizer::picture;
+use smalti::tokenizer::tiled::Plan;
 use std::path::PathBuf;
 
 /// Example: smalti reconstruct --model run a.jpg b.png --out reconstructed
@@ -17,9 +21,11 @@ pub struct Reconstruct {
     /// Pictures of any size
     #[arg(required = true)]
     images: Vec<PathBuf>,
-    /// The folder for the reconstructions and, of pictures of one size, a grid of both
+    /// The folder for the reconstructions and, of pictures of one size that are not too large, a grid of both
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    tiles: TileArgs,
     /// Replace files that are there
     #[arg(long)]
     overwrite: bool,
@@ -38,36 +44,64 @@ impl Reconstruct {
             .iter()
             .map(|image| read_image(image, background))
             .collect::<Result<_>>()?;
+        let plans: Vec<[Plan; 2]> = inputs
+            .iter()
+            .map(|input| self.plans(&model, input))
+            .collect::<Result<_>>()?;
+        let size = inputs[0].dimensions();
+        let sheet = inputs.iter().all(|input| input.dimensions() == size)
+            && fits_a_sheet(2 * inputs.len(), size.into());
         let bar = progress::bar(common, inputs.len() as u64, "pictures");
         output::folder(&self.out)?;
         let (mut outputs, mut report) = (Vec::new(), Vec::new());
-        for ((input, image), path) in inputs.iter().zip(&self.images).zip(&paths) {
-            let output = picture::reconstruct(&model, input);
+        for (index, (input, plans)) in inputs.iter().zip(&plans).enumerate() {
+            let (image, path) = (&self.images[index], &paths[index]);
+            for (plan, half) in plans.iter().zip(["encoder", "decoder"]) {
+                announce(
+                    common,
+                    &bar,
+                    format_args!("{}, {half}", image.display()),
+                    plan,
+                );
+            }
+            let output = picture::reconstruct_planned(&model, input, plans, &mut || bar.inc(1));
             write_png(path, &output)?;
-            report.push((image, path, picture::psnr(input, &output)));
-            outputs.push(output);
+            let tiles = plans.each_ref().map(Plan::tiles);
+            report.push((image, path, picture::psnr(input, &output), tiles));
+            if sheet {
+                outputs.push(output);
+            }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        let size = inputs[0].dimensions();
-        if inputs.iter().all(|input| input.dimensions() == size) {
+        if sheet {
             write_png(&paths[inputs.len()], &pairs_grid(&inputs, &outputs, 8))?;
         }
         let pictures: Vec<_> = report
             .iter()
-            .map(
-                |(image, path, psnr)| json!({"image": image, "reconstruction": path, "psnr": psnr}),
-            )
+            .map(|(image, path, psnr, tiles)| {
+                json!({"image": image, "reconstruction": path, "psnr": psnr, "tiles": tiles})
+            })
             .collect();
         let json = json!({"out": self.out, "count": pictures.len(), "pictures": pictures});
         output::print(common, json, || {
             report
                 .iter()
-                .map(|(image, path, psnr)| {
+                .map(|(image, path, psnr, _)| {
                     format!("{}  PSNR {psnr:.2} dB  {}", image.display(), path.display())
                 })
                 .collect()
         });
         Ok(())
+    }
+
+    /// How a picture goes through the encoder and the decoder.
+    fn plans(&self, model: &Model, input: &RgbImage) -> Result<[Plan; 2]> {
+        let size = [input.height(), input.width()].map(|side| side as usize);
+        let options = self.tiles.options();
+        Ok([
+            Plan::encoder(model, size, &options)?,
+            Plan::decoder(model, size, &options)?,
+        ])
     }
 }

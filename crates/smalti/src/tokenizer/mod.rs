@@ -13,6 +13,7 @@ pub mod picture;
 pub mod plan;
 pub mod quantizer;
 pub mod recipe;
+pub mod tiled;
 pub mod train;
 pub mod trainer;
 
