@@ -4,6 +4,7 @@ mod commands;
 mod models;
 mod output;
 mod progress;
+mod tiles;
 
 use clap::{Args, Parser, Subcommand};
 use smalti::Error;

@@ -138,10 +138,20 @@ impl Drop for TrainingView {
 pub fn bar(common: &Common, length: u64, unit: &str) -> ProgressBar {
     let terminal = std::io::stderr().is_terminal() && !common.quiet;
     let bar = ProgressBar::with_draw_target(Some(length), target(terminal));
-    bar.set_style(style(&format!(
-        "{{wide_bar}} {{pos}}/{{len}} {unit} · {{per_sec}} · {{eta}} left"
-    )));
+    bar.set_style(counting(unit));
     bar
+}
+
+/// Makes a bar of pictures longer by `steps` of a picture that takes more than one.
+pub fn count_steps(bar: &ProgressBar, steps: u64) {
+    bar.inc_length(steps);
+    bar.set_style(counting("steps"));
+}
+
+fn counting(unit: &str) -> ProgressStyle {
+    style(&format!(
+        "{{wide_bar}} {{pos}}/{{len}} {unit} · {{per_sec}} · {{eta}} left"
+    ))
 }
 
 /// A note on standard error.

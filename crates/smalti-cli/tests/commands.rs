@@ -150,6 +150,110 @@ fn check_sampling(prior: &Path, folder: &Path) {
 }
 
 #[test]
+fn tiles_change_nothing_but_the_memory() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 1, 4, 16);
+    let place = |name: &str| folder.path().join(name);
+    let run = place("run");
+    train_tokenizer(&data, &run, "2", &[]);
+    let picture = place("picture.png");
+    smalti::data::write_png(&picture, &smalti::data::drawn::draw(0, 7, 53)).unwrap();
+    let codes = |name: &str, tile: &[&str]| {
+        let out = place(name);
+        let arguments = [
+            "encode",
+            "--model",
+            text(&run),
+            text(&picture),
+            "--out",
+            text(&out),
+        ];
+        assert_eq!(json(&[&arguments[..], tile].concat())["rows"], 14);
+        out
+    };
+    let (whole, tiled) = (
+        codes("whole.safetensors", &["--tile", "off"]),
+        codes("tiled.safetensors", &["--tile", "9"]),
+    );
+    assert_eq!(
+        std::fs::read(&whole).unwrap(),
+        std::fs::read(tiled).unwrap()
+    );
+
+    let reconstructed = |name: &str, tile: &[&str]| {
+        let out = place(name);
+        let arguments = [
+            "reconstruct",
+            "--model",
+            text(&run),
+            text(&picture),
+            "--out",
+            text(&out),
+        ];
+        let report = json(&[&arguments[..], tile].concat());
+        let image = image::open(out.join("picture.png")).unwrap().to_rgb8();
+        (image, report["pictures"][0]["tiles"].clone())
+    };
+    let (whole, tiles) = reconstructed("r-auto", &[]);
+    assert_eq!(
+        tiles,
+        serde_json::json!([1, 1]),
+        "a small picture runs at once"
+    );
+    for (name, more) in [
+        ("r-tiled", &["--tile", "9"][..]),
+        ("r-exact", &["--tile", "24", "--exact"][..]),
+    ] {
+        let (tiled, tiles) = reconstructed(name, more);
+        assert!(
+            tiles[0].as_u64() > Some(1) && tiles[1].as_u64() > Some(1),
+            "{tiles}"
+        );
+        assert_alike(&tiled, &whole);
+    }
+
+    let out = place("decoded");
+    let codes = place("whole.safetensors");
+    let decode = [
+        "decode",
+        "--model",
+        text(&run),
+        text(&codes),
+        "--out",
+        text(&out),
+        "--tile",
+        "16",
+    ];
+    json(&decode);
+    // The codes stand for whole multiples of f.
+    let decoded = image::open(out.join("000000.png")).unwrap().to_rgb8();
+    assert_eq!(decoded.dimensions(), (56, 56));
+    assert_alike(
+        &image::imageops::crop_imm(&decoded, 0, 0, 53, 53).to_image(),
+        &whole,
+    );
+
+    let wrong = smalti(&[
+        "decode",
+        "--model",
+        text(&run),
+        text(&codes),
+        "--out",
+        "x",
+        "--tile",
+        "0",
+    ]);
+    assert_eq!(wrong.status.code(), Some(2));
+}
+
+/// Rounding may move a value to the next of 256 levels.
+fn assert_alike(ours: &image::RgbImage, truth: &image::RgbImage) {
+    assert_eq!(ours.dimensions(), truth.dimensions());
+    let differences = ours.as_raw().iter().zip(truth.as_raw());
+    assert!(differences.map(|(a, b)| a.abs_diff(*b)).max() <= Some(1));
+}
+
+#[test]
 fn the_demonstration_runs_and_shows() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("demo");

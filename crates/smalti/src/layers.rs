@@ -3,10 +3,10 @@
 
 use crate::initializer::Initializer;
 use crate::ops::{
-    self, Activation, Convolution, Filter, GroupNormalization, Normalized, Precision,
+    self, Activation, Affine, Convolution, Filter, GroupNormalization, Normalized, Precision,
 };
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Shape, Tensor, TensorData};
 
 /// A convolution: `weight` `[out, in, kernel, kernel]`, `bias` `[out]`.
 #[derive(Module, Debug)]
@@ -76,6 +76,10 @@ impl Conv2d {
         input: Tensor<4>,
         residual: Option<Tensor<4>>,
     ) -> Tensor<4> {
+        if let Some(fixed) = norm.fixed.clone() {
+            let before = (fixed, Activation::Silu);
+            return ops::affine_conv2d(input, before, self.filter(), residual, self.convolution);
+        }
         let normalized = Normalized {
             gamma: norm.weight.val(),
             beta: norm.bias.val(),
@@ -103,17 +107,42 @@ impl Conv2d {
 pub struct GroupNorm {
     pub weight: Param<Tensor<1>>,
     pub bias: Param<Tensor<1>>,
+    /// What it does instead, once its statistics are fixed.
+    #[module(skip)]
+    fixed: Option<Affine>,
 }
 
 impl GroupNorm {
     /// The number of groups; every width of the VQGAN is a multiple of it.
     pub const GROUPS: usize = 32;
 
+    const EPSILON: f32 = 1e-6;
+
     pub fn new(init: &Initializer, channels: usize) -> Self {
         Self {
             weight: init.constant([channels], 1.0),
             bias: init.constant([channels], 0.0),
+            fixed: None,
         }
+    }
+
+    /// Normalises from now on by given means and variances, one for each group, instead of by those of its input. For
+    /// inference with parts of pictures, which must be normalised alike.
+    pub fn fix(&mut self, means: &[f64], variances: &[f64]) {
+        let factor = |&variance: &f64| (variance + f64::from(Self::EPSILON)).sqrt().recip();
+        let scale = self.weight.val() * self.each_channel(variances.iter().map(factor));
+        let means = self.each_channel(means.iter().copied());
+        let shift = self.bias.val() - means * scale.clone();
+        self.fixed = Some(Affine { scale, shift });
+    }
+
+    /// The number of each group for every channel of it, `[channels]`.
+    fn each_channel(&self, groups: impl Iterator<Item = f64>) -> Tensor<1> {
+        let channels = self.weight.dims()[0];
+        let width = channels / Self::GROUPS;
+        let values = groups.flat_map(|value| std::iter::repeat_n(value as f32, width));
+        let data = TensorData::new(values.collect::<Vec<f32>>(), Shape::from([channels]));
+        Tensor::from_data(data, &self.weight.device())
     }
 
     /// Normalises `[b, h, w, channels]`.
@@ -129,12 +158,15 @@ impl GroupNorm {
     fn normalization(activation: Activation) -> GroupNormalization {
         GroupNormalization {
             groups: Self::GROUPS,
-            epsilon: 1e-6,
+            epsilon: Self::EPSILON,
             activation,
         }
     }
 
     fn normalize(&self, input: Tensor<4>, activation: Activation) -> Tensor<4> {
+        if let Some(fixed) = self.fixed.clone() {
+            return ops::affine(input, fixed, activation);
+        }
         let normalization = Self::normalization(activation);
         ops::group_norm(input, self.weight.val(), self.bias.val(), normalization)
     }

@@ -1,12 +1,14 @@
 //! `smalti decode`: a file of codes to pictures.
 
+use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::Result;
 use smalti::data::{GRID_PADDING, grid, write_png};
 use smalti::prior::CodeSet;
-use smalti::sample::decode_pictures;
+use smalti::tokenizer::picture;
+use smalti::tokenizer::tiled::Plan;
 use std::path::PathBuf;
 
 /// Example: smalti decode --model run codes.safetensors --out pictures
@@ -17,9 +19,11 @@ pub struct Decode {
     model: PathBuf,
     /// A file of codes
     codes: PathBuf,
-    /// The folder for the pictures and a grid of them
+    /// The folder for the pictures and, if they are not too large, a grid of them
     #[arg(long)]
     out: PathBuf,
+    #[command(flatten)]
+    tiles: TileArgs,
     /// Replace files that are there
     #[arg(long)]
     overwrite: bool,
@@ -35,20 +39,26 @@ impl Decode {
             .collect();
         names.push(output::GRID.into());
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
+        let grid_size = [set.rows, set.columns];
+        let sides = grid_size.map(|side| side * model.tokenizer_config.factor());
+        let plan = Plan::decoder(&model, sides, &self.tiles.options())?;
+        let sheet = !set.is_empty() && fits_a_sheet(set.len(), sides.map(|side| side as u32));
         output::folder(&self.out)?;
         let bar = progress::bar(common, set.len() as u64, "pictures");
         let mut pictures = Vec::new();
         for (index, path) in paths[..set.len()].iter().enumerate() {
-            let codes = vec![set.picture(index).to_vec()];
-            let picture = decode_pictures(&model, &codes, [set.rows, set.columns], 1);
-            for picture in picture {
-                write_png(path, &picture)?;
+            announce(common, &bar, path.display(), &plan);
+            let codes = set.picture(index);
+            let picture =
+                picture::decode_planned(&model, codes, grid_size, &plan, &mut || bar.inc(1));
+            write_png(path, &picture)?;
+            if sheet {
                 pictures.push(picture);
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
-        if !pictures.is_empty() {
+        if sheet {
             write_png(&paths[set.len()], &grid(&pictures, 8, GRID_PADDING))?;
         }
         let out = self.out.display().to_string();

@@ -1,12 +1,14 @@
 //! `smalti encode`: pictures to a file of codes.
 
+use crate::tiles::{TileArgs, announce};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
-use smalti::data::{Transform, read_image, square};
+use smalti::data::{Kind, Raster, Transform};
 use smalti::model::Model;
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
+use smalti::tokenizer::tiled::Plan;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,8 @@ pub struct Encode {
     /// Scale and crop every picture to a square of this side first
     #[arg(long)]
     size: Option<usize>,
+    #[command(flatten)]
+    tiles: TileArgs,
     /// The file to write
     #[arg(long)]
     out: PathBuf,
@@ -33,11 +37,18 @@ pub struct Encode {
 impl Encode {
     pub fn run(self, common: &Common) -> Result<()> {
         output::refuse_existing(&self.out, self.overwrite)?;
-        let model = models::load_for_pictures(&self.model, common)?;
+        let model = models::load(&self.model, common)?;
+        let kind = model.data_kind()?;
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let mut set: Option<CodeSet> = None;
         for image in &self.images {
-            let (codes, [rows, columns]) = self.codes(&model, image)?;
+            let picture = self.picture(&model, kind, image)?;
+            let (width, height) = picture.dimensions();
+            let sides = [height, width].map(|side| side as usize);
+            let plan = Plan::encoder(&model, sides, &self.tiles.options())?;
+            announce(common, &bar, image.display(), &plan);
+            let (codes, [rows, columns]) =
+                picture::encode_planned(&model, &picture, &plan, &mut || bar.inc(1));
             let set = set.get_or_insert_with(|| CodeSet::new(&model, rows, columns));
             if [set.rows, set.columns] != [rows, columns] {
                 return Err(Error::file(
@@ -70,16 +81,16 @@ impl Encode {
         Ok(())
     }
 
-    fn codes(&self, model: &Model, path: &Path) -> Result<(Vec<i64>, [usize; 2])> {
-        let image = read_image(path, model.background())?;
+    /// A picture as it is encoded.
+    fn picture(&self, model: &Model, kind: Kind, path: &Path) -> Result<Raster> {
+        let raster = Raster::read(path, kind, model.background())?;
         let Some(size) = self.size else {
-            return Ok(picture::encode(model, &image));
+            return Ok(raster);
         };
         let transform = Transform::middle(size, false);
         transform.check()?;
-        let middle = transform
-            .center(&image)
-            .map_err(|error| Error::file(path, error.to_string()))?;
-        Ok(picture::encode(model, &square(&middle, size)))
+        transform
+            .center_of(raster)
+            .map_err(|error| Error::file(path, error.to_string()))
     }
 }

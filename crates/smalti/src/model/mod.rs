@@ -9,6 +9,7 @@ pub use import::{Format, Imported, import};
 use crate::checkpoint::{
     TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
 };
+use crate::data::{Kind, KindName};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::ops::Precision;
@@ -192,6 +193,31 @@ impl Model {
         background
             .and_then(|value| serde_json::from_value(value).ok())
             .unwrap_or([255; 3])
+    }
+
+    /// What files its tokenizer reads, as its training had it; where that is not known, by its channels.
+    ///
+    /// # Errors
+    /// Channels that fit neither pictures nor label maps nor depth.
+    pub fn data_kind(&self) -> Result<Kind> {
+        let setting = |name: &str| self.info.recipe.get(name).cloned().unwrap_or_default();
+        let channels = self.tokenizer_config.in_channels;
+        let name = serde_json::from_value(setting("data_kind")).unwrap_or(match channels {
+            3 => KindName::Pictures,
+            1 => KindName::Depth,
+            _ => KindName::Labels,
+        });
+        let ignore = serde_json::from_value(setting("ignore_value")).unwrap_or_default();
+        let form = serde_json::from_value(setting("depth_form")).unwrap_or_default();
+        let kind = Kind::new(name, channels, ignore, form)?;
+        if kind.channels() == channels {
+            return Ok(kind);
+        }
+        Err(Error::input(format!(
+            "this tokenizer reads {channels} channels, but {} have {}",
+            name.label(),
+            kind.channels()
+        )))
     }
 
     /// Refuses tokenizers of other things than pictures, such as label maps.

@@ -1,8 +1,8 @@
 //! Two-dimensional convolution, channels last, with padding given per side.
 
 use super::activation::activate;
-use super::cpu::{ConvolutionOps, ConvolutionSpec};
-use super::{Activation, GroupNormalization, group_norm, on_cpu, upsample_nearest};
+use super::cpu::{ConvolutionOps, ConvolutionSpec, Reading};
+use super::{Activation, Affine, GroupNormalization, affine, group_norm, on_cpu, upsample_nearest};
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module, ops::ConvOptions};
 
@@ -99,13 +99,34 @@ pub fn normalized_conv2d(
     if !on_cpu(&input) {
         return composed_normalized(input, normalized, filter, residual, convolution);
     }
-    run(
-        input,
-        filter,
-        Some(normalized),
-        residual,
-        plain(convolution),
-    )
+    let spec = ConvolutionSpec {
+        reading: Reading::Normalized(normalized.normalization),
+        ..plain(convolution)
+    };
+    let parameters = [normalized.gamma, normalized.beta];
+    run(input, filter, Some(parameters), residual, spec)
+}
+
+/// Scales and shifts every channel of `input` `[b, h, w, in]`, applies `activation`, convolves the outcome to
+/// `[b, h', w', out]` and adds `residual` if there is one. For inference: with autodiff nothing is gained.
+pub fn affine_conv2d(
+    input: Tensor<4>,
+    before: (Affine, Activation),
+    filter: Filter,
+    residual: Option<Tensor<4>>,
+    convolution: Convolution,
+) -> Tensor<4> {
+    let (scaling, activation) = before;
+    if !on_cpu(&input) || input.is_autodiff() {
+        let input = affine(input, scaling, activation);
+        return composed(input, filter, residual, convolution, Activation::None);
+    }
+    let spec = ConvolutionSpec {
+        reading: Reading::Scaled(activation),
+        ..plain(convolution)
+    };
+    let parameters = [scaling.scale, scaling.shift];
+    run(input, filter, Some(parameters), residual, spec)
 }
 
 /// Doubles height and width by repeating every pixel, then convolves with a 3×3 kernel, padding 1: `[b, h, w, in]` to
@@ -125,7 +146,7 @@ fn plain(convolution: Convolution) -> ConvolutionSpec {
     ConvolutionSpec {
         convolution,
         doubled: false,
-        normalization: None,
+        reading: Reading::Plain,
         residual: false,
         activation: Activation::None,
     }
@@ -134,23 +155,17 @@ fn plain(convolution: Convolution) -> ConvolutionSpec {
 fn run(
     input: Tensor<4>,
     filter: Filter,
-    normalized: Option<Normalized>,
+    parameters: Option<[Tensor<1>; 2]>,
     residual: Option<Tensor<4>>,
     spec: ConvolutionSpec,
 ) -> Tensor<4> {
     let outputs = filter.weight.dims()[0];
     let bias = filter.bias.unwrap_or_else(|| zeros(&input, outputs));
     let spec = ConvolutionSpec {
-        normalization: normalized
-            .as_ref()
-            .map(|normalized| normalized.normalization),
         residual: residual.is_some(),
         ..spec
     };
-    let (gamma, beta) = match normalized {
-        Some(normalized) => (normalized.gamma, normalized.beta),
-        None => (placeholder(&input), placeholder(&input)),
-    };
+    let [gamma, beta] = parameters.unwrap_or_else(|| [placeholder(&input), placeholder(&input)]);
     let residual = match residual {
         Some(residual) => residual.into_dispatch(),
         None => placeholder(&input).into_dispatch(),

@@ -5,6 +5,7 @@
 //! [`on_cpu`] decides between the two. No network calls burn's convolutions, norms or attention directly.
 
 mod activation;
+mod affine;
 mod attention;
 mod conv2d;
 mod cpu;
@@ -21,10 +22,11 @@ mod resample;
 mod tests;
 
 pub use activation::{gelu, relu, silu};
+pub use affine::{Affine, affine};
 pub use attention::{Attention, attention, attention_with_dropout};
 pub use conv2d::{
-    Convolution, Filter, Normalized, Padding, conv2d, conv2d_weight_gradient, normalized_conv2d,
-    upsampled_conv2d,
+    Convolution, Filter, Normalized, Padding, affine_conv2d, conv2d, conv2d_weight_gradient,
+    normalized_conv2d, upsampled_conv2d,
 };
 pub use cross_entropy::cross_entropy;
 pub use features::{feature_distance, max_pool};

@@ -183,6 +183,51 @@ fn normalised_convolutions() {
 }
 
 #[test]
+fn scaled_convolutions() {
+    fn plain<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+        random(shape, seed).without_autodiff()
+    }
+    let halving = Convolution {
+        stride: 2,
+        padding: Padding::end(1),
+    };
+    let cases = [
+        (Convolution::padded(1), Activation::Silu, [2, 6, 8, 3]),
+        (halving, Activation::None, [2, 3, 4, 3]),
+    ];
+    for (convolution, activation, output) in cases {
+        let input = plain([2, 6, 8, 5], 1);
+        let scaling = Affine {
+            scale: plain([5], 2),
+            shift: plain([5], 3),
+        };
+        let filter = filter(plain([3, 5, 3, 3], 4), plain([3], 5));
+        let residual = Some(plain(output, 6));
+        let run = |input: Tensor<4>, residual: Option<Tensor<4>>| {
+            let before = (scaling.clone(), activation);
+            affine_conv2d(input, before, filter.clone(), residual, convolution)
+        };
+        let scaled = affine(input.clone(), scaling.clone(), activation);
+        let truth = conv2d::composed(
+            scaled,
+            filter.clone(),
+            residual.clone(),
+            convolution,
+            Activation::None,
+        );
+        assert_near(
+            "output",
+            run(input.clone(), residual.clone()),
+            truth.clone(),
+        );
+        let narrow = |tensor: Tensor<4>| Precision::Bf16.of(tensor);
+        let ours = run(narrow(input), residual.map(narrow));
+        let difference = relative_difference(ours, truth);
+        assert!(difference > 0.0 && difference < 0.02, "{difference}");
+    }
+}
+
+#[test]
 fn upsampled_convolutions() {
     compare(
         (

@@ -29,9 +29,17 @@ impl ResnetBlock {
 
     /// `[b, h, w, in]` to `[b, h, w, out]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let hidden = self
-            .conv1
-            .forward_normalized(&self.norm1, input.clone(), None);
+        let hidden = self.first(input.clone());
+        self.second(hidden, input)
+    }
+
+    /// What the second normalisation reads: `[b, h, w, in]` to `[b, h, w, out]`.
+    pub fn first(&self, input: Tensor<4>) -> Tensor<4> {
+        self.conv1.forward_normalized(&self.norm1, input, None)
+    }
+
+    /// The output `[b, h, w, out]`, from [`Self::first`] and the input.
+    pub fn second(&self, hidden: Tensor<4>, input: Tensor<4>) -> Tensor<4> {
         let skip = match &self.nin_shortcut {
             Some(shortcut) => shortcut.forward(input),
             None => input,

@@ -57,12 +57,18 @@ impl Decoder {
         self.norm_out.forward_silu(self.hidden(latent))
     }
 
-    fn hidden(&self, latent: Tensor<4>) -> Tensor<4> {
+    /// What level number `last` makes of `[b, h, w, z_channels]` before it is upsampled.
+    pub fn forward_to(&self, last: usize, latent: Tensor<4>) -> Tensor<4> {
         let mut hidden = self.mid.forward(self.conv_in.forward(latent));
-        for level in self.up.iter().rev() {
+        for level in self.up[last + 1..].iter().rev() {
             hidden = level.forward(hidden);
         }
-        hidden
+        self.up[last].same_size(hidden)
+    }
+
+    fn hidden(&self, latent: Tensor<4>) -> Tensor<4> {
+        // The highest resolution is not upsampled.
+        self.forward_to(0, latent)
     }
 }
 
@@ -84,8 +90,12 @@ impl UpLevel {
         }
     }
 
+    fn same_size(&self, hidden: Tensor<4>) -> Tensor<4> {
+        blocks::forward_level(&self.block, &self.attn, hidden)
+    }
+
     fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
-        let hidden = blocks::forward_level(&self.block, &self.attn, hidden);
+        let hidden = self.same_size(hidden);
         match &self.upsample {
             Some(upsample) => upsample.forward(hidden),
             None => hidden,

@@ -44,8 +44,12 @@ impl Encoder {
 
     /// `[b, h, w, in_channels]` to `[b, h/f, w/f, z_channels]`.
     pub fn forward(&self, input: Tensor<4>) -> Tensor<4> {
-        let mut hidden = self.conv_in.forward(input);
-        for level in &self.down {
+        self.forward_from(0, self.conv_in.forward(input))
+    }
+
+    /// The same from level number `first` on: what that level reads to `[b, h/f, w/f, z_channels]`.
+    pub fn forward_from(&self, first: usize, mut hidden: Tensor<4>) -> Tensor<4> {
+        for level in &self.down[first..] {
             hidden = level.forward(hidden);
         }
         let hidden = self.mid.forward(hidden);

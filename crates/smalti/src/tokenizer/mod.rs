@@ -23,6 +23,7 @@ pub mod quantizer;
 pub mod recipe;
 #[cfg(test)]
 mod testing;
+pub mod tiled;
 pub mod train;
 pub mod trainer;
 pub mod upkeep;

@@ -47,7 +47,11 @@ impl Tokenizer {
 
     /// Pictures `[b, h, w, c]` in [-1, 1] to the vectors before quantisation, `[b, h/f, w/f, embed_dim]`.
     pub fn vectors(&self, pixels: Tensor<4>) -> Tensor<4> {
-        let hidden = self.encoder.forward(self.precision.of(pixels));
+        self.vectors_of(self.encoder.forward(self.precision.of(pixels)))
+    }
+
+    /// The vectors before quantisation, from what the encoder makes of pictures.
+    pub fn vectors_of(&self, hidden: Tensor<4>) -> Tensor<4> {
         Precision::F32.of(match &self.quant_conv {
             Some(conv) => conv.forward(hidden),
             None => hidden,

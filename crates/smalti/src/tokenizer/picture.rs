@@ -1,10 +1,12 @@
-//! Single pictures of any size through a tokenizer. Sides that are no multiple of f are continued by reflection, and the
-//! surplus is cut off again.
+//! Single pictures of any size through a tokenizer, at once or in tiles. Sides that are no multiple of f are continued
+//! by reflection, and the surplus is cut off again.
 
-use crate::checkpoint::{host_codes, host_values};
-use crate::data::{Raster, picture_of, tensor_of};
+use super::tiled::{self, Area, Plan};
+use crate::checkpoint::host_codes;
+use crate::data::{KindName, Raster, picture_of, tensor_of};
 use crate::model::Model;
-use image::imageops::crop_imm;
+use burn::tensor::{Int, Shape, Tensor, TensorData};
+use image::imageops::replace;
 use image::{ImageBuffer, Pixel, RgbImage};
 
 /// The codes of a picture in reading order, with the rows and columns of its grid.
@@ -14,9 +16,20 @@ pub fn encode(model: &Model, picture: &RgbImage) -> (Vec<i64>, [usize; 2]) {
 
 /// [`encode`] of a picture, label map or depth map, whichever the tokenizer is for.
 pub fn encode_raster(model: &Model, raster: &Raster) -> (Vec<i64>, [usize; 2]) {
-    let padded = continued(raster, model);
-    let pixels = tensor_of(&[padded], &model.device());
-    let codes = model.tokenizer.encode(pixels).codes;
+    let plan = Plan::at_once(model, sides(raster));
+    encode_planned(model, raster, &plan, &mut || ())
+}
+
+/// [`encode_raster`] in tiles, if the encoder's `plan` for this size of picture says so. `progress` is called
+/// [`Plan::steps`] times.
+pub fn encode_planned(
+    model: &Model,
+    raster: &Raster,
+    plan: &Plan,
+    progress: &mut dyn FnMut(),
+) -> (Vec<i64>, [usize; 2]) {
+    let vectors = vectors(model, raster, plan, progress);
+    let codes = model.tokenizer.quantize.forward(vectors).codes;
     let [_, rows, columns] = codes.dims();
     (host_codes(codes), [rows, columns])
 }
@@ -28,14 +41,82 @@ pub fn reconstruct(model: &Model, picture: &RgbImage) -> RgbImage {
 
 /// [`reconstruct`] of a picture, label map or depth map, whichever the tokenizer is for, drawn as [`picture_of`] does.
 pub fn reconstruct_raster(model: &Model, raster: &Raster) -> RgbImage {
-    let padded = continued(raster, model);
-    let (width, height) = padded.dimensions();
-    let pixels = tensor_of(&[padded], &model.device());
-    let latent = model.tokenizer.encode(pixels).latent;
-    let output = host_values(model.tokenizer.decode(latent));
-    let output = picture_of(&output, height as usize, width as usize, raster.kind());
+    let plan = Plan::at_once(model, sides(raster));
+    reconstruct_planned(model, raster, &[plan.clone(), plan], &mut || ())
+}
+
+/// [`reconstruct_raster`] in tiles, if the plans of encoder and decoder for this size of picture say so. `progress` is
+/// called as often as both have [`Plan::steps`].
+pub fn reconstruct_planned(
+    model: &Model,
+    raster: &Raster,
+    [encoder, decoder]: &[Plan; 2],
+    progress: &mut dyn FnMut(),
+) -> RgbImage {
+    let vectors = vectors(model, raster, encoder, progress);
+    let latent = model.tokenizer.quantize.forward(vectors).latent;
     let (width, height) = raster.dimensions();
-    crop_imm(&output, 0, 0, width, height).to_image()
+    let mut canvas = Canvas {
+        picture: RgbImage::new(width, height),
+        kind: raster.kind(),
+    };
+    canvas.paint(model, latent, decoder, progress);
+    canvas.picture
+}
+
+/// The picture of the codes of a grid of `rows` and `columns`, in tiles if the decoder's plan for a picture of f times
+/// that size says so. `progress` is called [`Plan::steps`] times.
+pub fn decode_planned(
+    model: &Model,
+    codes: &[i64],
+    [rows, columns]: [usize; 2],
+    plan: &Plan,
+    progress: &mut dyn FnMut(),
+) -> RgbImage {
+    let data = TensorData::new(codes.to_vec(), Shape::from([1, rows, columns]));
+    let codes = Tensor::<3, Int>::from_data(data, &model.device());
+    let latent = model.tokenizer.quantize.lookup(codes);
+    let [_, rows, columns, _] = latent.dims();
+    let factor = model.tokenizer_config.factor();
+    let mut canvas = Canvas {
+        picture: RgbImage::new((columns * factor) as u32, (rows * factor) as u32),
+        kind: KindName::Pictures,
+    };
+    canvas.paint(model, latent, plan, progress);
+    canvas.picture
+}
+
+/// The vectors before quantisation, `[1, rows, columns, embed_dim]`.
+fn vectors(model: &Model, raster: &Raster, plan: &Plan, progress: &mut dyn FnMut()) -> Tensor<4> {
+    let device = model.device();
+    let pixels = |area: &Area| tensor_of(&[part(raster, area)], &device);
+    let hidden = tiled::encode(&model.tokenizer, plan, &pixels, progress);
+    model.tokenizer.vectors_of(hidden)
+}
+
+/// What is decoded, as it is being put together.
+struct Canvas {
+    picture: RgbImage,
+    kind: KindName,
+}
+
+impl Canvas {
+    /// Decodes `latent`; what lies outside of the picture is cut off.
+    fn paint(&mut self, model: &Model, latent: Tensor<4>, plan: &Plan, progress: &mut dyn FnMut()) {
+        let mut put = |area: &Area, pixels: &[f32]| {
+            let [height, width] = area.size();
+            let part = picture_of(pixels, height, width, self.kind);
+            let [left, top] = [area.columns.start, area.rows.start].map(|place| place as i64);
+            replace(&mut self.picture, &part, left, top);
+        };
+        tiled::decode(&model.tokenizer, plan, latent, &mut put, progress);
+    }
+}
+
+/// Height and width.
+fn sides(raster: &Raster) -> [usize; 2] {
+    let (width, height) = raster.dimensions();
+    [height as usize, width as usize]
 }
 
 /// Peak signal-to-noise ratio of 8-bit pictures of one size, in decibels; infinite for equal ones.
@@ -48,23 +129,21 @@ pub fn psnr(left: &RgbImage, right: &RgbImage) -> f64 {
     10.0 * (255.0 * 255.0 / mean).log10()
 }
 
-/// Continued until both sides are multiples of the tokenizer's factor.
-fn continued(raster: &Raster, model: &Model) -> Raster {
-    let multiple = model.tokenizer_config.factor() as u32;
+/// A part of a picture that is continued to the right and below, mirrored at its edge.
+fn part(raster: &Raster, area: &Area) -> Raster {
     match raster {
-        Raster::Rgb(image) => Raster::Rgb(reflect(image, multiple)),
+        Raster::Rgb(image) => Raster::Rgb(reflected(image, area)),
         Raster::Labels { map, classes } => Raster::Labels {
-            map: reflect(map, multiple),
+            map: reflected(map, area),
             classes: *classes,
         },
-        Raster::Depth(map) => Raster::Depth(reflect(map, multiple)),
+        Raster::Depth(map) => Raster::Depth(reflected(map, area)),
     }
 }
 
-/// Continues a picture to the right and below, mirrored at its edge, until both sides are multiples of `multiple`.
-fn reflect<P: Pixel>(
+fn reflected<P: Pixel>(
     picture: &ImageBuffer<P, Vec<P::Subpixel>>,
-    multiple: u32,
+    area: &Area,
 ) -> ImageBuffer<P, Vec<P::Subpixel>> {
     let (width, height) = picture.dimensions();
     let source = |position: u32, length: u32| {
@@ -77,11 +156,11 @@ fn reflect<P: Pixel>(
             period - place
         }
     };
-    ImageBuffer::from_fn(
-        width.next_multiple_of(multiple),
-        height.next_multiple_of(multiple),
-        |x, y| *picture.get_pixel(source(x, width), source(y, height)),
-    )
+    let [rows, columns] = area.size().map(|side| side as u32);
+    let (top, left) = (area.rows.start as u32, area.columns.start as u32);
+    ImageBuffer::from_fn(columns, rows, |x, y| {
+        *picture.get_pixel(source(left + x, width), source(top + y, height))
+    })
 }
 
 #[cfg(test)]
@@ -91,13 +170,16 @@ mod tests {
     #[test]
     fn reflection_walks_back_from_the_edge() {
         let picture = RgbImage::from_fn(3, 1, |x, _| image::Rgb([x as u8; 3]));
-        let row: Vec<u8> = reflect(&picture, 8)
-            .rows()
-            .next()
-            .unwrap()
-            .map(|pixel| pixel[0])
-            .collect();
-        assert_eq!(row, [0, 1, 2, 1, 0, 1, 2, 1]);
+        let part = |columns: std::ops::Range<usize>| -> Vec<u8> {
+            let area = Area {
+                rows: 0..1,
+                columns,
+            };
+            let part = reflected(&picture, &area);
+            part.pixels().map(|pixel| pixel[0]).collect()
+        };
+        assert_eq!(part(0..8), [0, 1, 2, 1, 0, 1, 2, 1]);
+        assert_eq!(part(3..6), [1, 0, 1]);
     }
 
     #[test]

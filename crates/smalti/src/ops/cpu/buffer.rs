@@ -49,7 +49,10 @@ impl Pool {
         self.peak_bytes = self.peak_bytes.max(self.used_bytes);
         let fits = |buffer: &MmapMut| buffer.len() >= bytes && buffer.len() <= bytes + bytes / 8;
         // The latest one is the likeliest to be in a cache still.
-        let place = self.idle.iter().rposition(fits)?;
+        let Some(place) = self.idle.iter().rposition(fits) else {
+            self.trim();
+            return None;
+        };
         let buffer = self.idle.remove(place)?;
         self.idle_bytes -= buffer.len();
         Some(buffer)
@@ -59,6 +62,11 @@ impl Pool {
         self.used_bytes -= bytes;
         self.idle_bytes += buffer.len();
         self.idle.push_back(buffer);
+        self.trim();
+    }
+
+    /// Gives back what has been idle longest, until no more is held than was ever in use, and a little.
+    fn trim(&mut self) {
         while self.used_bytes + self.idle_bytes > self.peak_bytes + SPARE {
             let Some(oldest) = self.idle.pop_front() else {
                 return;
@@ -213,6 +221,17 @@ mod tests {
         assert!(pool.idle_bytes <= SPARE);
         assert!(pool.take(sizes[2]).is_some(), "the latest is kept");
         assert!(pool.take(sizes[0]).is_none(), "the oldest was given back");
+    }
+
+    #[test]
+    fn fresh_memory_takes_the_place_of_what_lies_idle() {
+        let mut pool = Pool::default();
+        let large = 4 * SPARE;
+        assert!(pool.take(large).is_none());
+        pool.put(map(large), large);
+        assert_eq!(pool.idle_bytes, large);
+        assert!(pool.take(large / 2).is_none(), "it would waste too much");
+        assert!(pool.used_bytes + pool.idle_bytes <= large + SPARE);
     }
 
     #[test]

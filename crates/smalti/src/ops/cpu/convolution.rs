@@ -15,14 +15,23 @@ use smalti_kernels::conv2d::upsampled::{self, UpsampledShape};
 use smalti_kernels::conv2d::{self, ConvShape, Epilogue, Normalization, Source};
 use smalti_kernels::group_norm;
 
+/// What is done to the values that a convolution reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reading {
+    Plain,
+    /// They are normalised by the statistics of their groups, and by `gamma` and `beta`.
+    Normalized(GroupNormalization),
+    /// They are scaled by `gamma`, shifted by `beta` and activated. Without autodiff only.
+    Scaled(Activation),
+}
+
 /// What a convolution does besides.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConvolutionSpec {
     pub convolution: Convolution,
     /// Reads every pixel as 2×2 pixels; the kernel is 3×3, stride and padding 1.
     pub doubled: bool,
-    /// Normalises what it reads by `gamma` and `beta`.
-    pub normalization: Option<GroupNormalization>,
+    pub reading: Reading,
     /// Adds `residual` to its output.
     pub residual: bool,
     pub activation: Activation,
@@ -301,7 +310,7 @@ fn statistics<E: Value>(
     input: &Values,
     spec: &ConvolutionSpec,
 ) -> [FlexTensor; 2] {
-    let Some(normalization) = spec.normalization else {
+    let Reading::Normalized(normalization) = spec.reading else {
         return [operands.bias.clone(), operands.bias.clone()];
     };
     let shape = group_norm_shape(operands.input, normalization.groups);
@@ -313,17 +322,24 @@ fn statistics<E: Value>(
     [tensor(mean, [count]), tensor(rstd, [count])]
 }
 
-/// What normalisation does to every channel of every picture; empty without normalisation.
+/// What is done to every channel of every picture: mean, factor and offset. Empty if nothing is.
 fn coefficients(
     operands: &Operands<&FlexTensor>,
     statistics: &[FlexTensor; 2],
     spec: &ConvolutionSpec,
 ) -> Vec<f32> {
-    let Some(normalization) = spec.normalization else {
-        return Vec::new();
+    let (gamma, beta) = (Values::of(operands.gamma), Values::of(operands.beta));
+    let normalization = match spec.reading {
+        Reading::Plain => return Vec::new(),
+        Reading::Scaled(_) => {
+            let [batch, _, _, channels] = dims(operands.input);
+            let means = vec![0.0; channels];
+            let picture = [means.as_slice(), gamma.slice(), beta.slice()].concat();
+            return picture.repeat(batch);
+        }
+        Reading::Normalized(normalization) => normalization,
     };
     let shape = group_norm_shape(operands.input, normalization.groups);
-    let (gamma, beta) = (Values::of(operands.gamma), Values::of(operands.beta));
     let [mean, rstd] = statistics.each_ref().map(Values::of);
     let statistics = group_norm::Statistics {
         mean: mean.slice(),
@@ -340,13 +356,17 @@ fn source<'a, E: Value>(
     coefficients: &'a [f32],
     spec: &ConvolutionSpec,
 ) -> Source<'a, E> {
-    let normalization = spec.normalization.map(|normalization| Normalization {
-        coefficients,
-        activation: normalization.activation,
-    });
+    let activation = match spec.reading {
+        Reading::Plain => None,
+        Reading::Normalized(normalization) => Some(normalization.activation),
+        Reading::Scaled(activation) => Some(activation),
+    };
     Source {
         values: input.of_type(),
-        normalization,
+        normalization: activation.map(|activation| Normalization {
+            coefficients,
+            activation,
+        }),
     }
 }
 
@@ -369,9 +389,10 @@ fn backward<E: Value>(
     let (mut input, mut gamma, mut beta) = (None, None, None);
     if to_input || to_gamma || to_beta {
         let read = input_gradient::<E>(operands, &geometry, &values);
-        match spec.normalization {
-            None => input = Some(read),
-            Some(normalization) => {
+        match spec.reading {
+            Reading::Plain => input = Some(read),
+            Reading::Scaled(_) => unreachable!("tensors with autodiff take the composed way"),
+            Reading::Normalized(normalization) => {
                 let [a, b, c] = super::normalization::group_norm_gradients::<E>(
                     [&operands.input, &operands.gamma, &operands.beta],
                     statistics,

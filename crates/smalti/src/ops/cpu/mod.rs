@@ -15,7 +15,7 @@ mod optimize;
 mod values;
 
 pub use attention::AttentionOps;
-pub use convolution::{ConvolutionOps, ConvolutionSpec};
+pub use convolution::{ConvolutionOps, ConvolutionSpec, Reading};
 pub use features::FeatureOps;
 pub use linear::LinearOps;
 pub use loss::LossOps;
