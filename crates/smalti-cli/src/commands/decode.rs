@@ -40,7 +40,7 @@ impl Decode {
         names.push(output::GRID.into());
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         let grid_size = [set.rows, set.columns];
-        let sides = grid_size.map(|side| side * model.tokenizer_config.factor());
+        let sides = model.tokenizer_config.pixels_of(grid_size);
         let plan = Plan::decoder(&model, sides, &self.tiles.options())?;
         let sheet = !set.is_empty() && fits_a_sheet(set.len(), sides.map(|side| side as u32));
         output::folder(&self.out)?;

@@ -32,7 +32,10 @@ impl Nll {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = models::load_for_pictures(&self.model, common)?;
         let (config, gpt) = model.require_prior()?;
-        if config.rows != config.columns {
+        let [size, width] = model
+            .tokenizer_config
+            .pixels_of([config.rows, config.columns]);
+        if size != width {
             return Err(Error::input(
                 "this prior is not for square pictures; measuring those is not possible yet",
             ));
@@ -40,7 +43,6 @@ impl Nll {
         let class = config.condition.class(self.class.as_deref())?;
         // Without a class, a class-conditional prior says so before any picture is read.
         config.condition.tokens(class)?;
-        let size = config.rows * model.tokenizer_config.factor();
         let transform = Transform::middle(size, false);
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
         let compact = |weights| Decoder::new(gpt.clone(), config, weights);

@@ -92,10 +92,11 @@ impl Sample {
         let (config, gpt) = model.take_prior()?;
         let config = &config;
         let requests = self.requests(config)?;
-        let factor = model.tokenizer_config.factor();
-        options.grid = self
-            .size
-            .map(|[width, height]| [height.div_ceil(factor), width.div_ceil(factor)]);
+        let tokenizer = &model.tokenizer_config;
+        let factor = tokenizer.factor();
+        options.grid = self.size.map(|[width, height]| {
+            tokenizer.grid([height, width].map(|side| side.next_multiple_of(factor)))
+        });
         let [rows, columns] = options.grid(config)?;
         let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();
         names.push(output::GRID.into());

@@ -71,7 +71,7 @@ pub fn pictures(folder: &Path, classes: usize, count: u64, size: u32) -> PathBuf
 }
 
 /// Settings of a tokenizer so small that a step takes milliseconds: 16 pixels to 4 × 4 codes.
-pub const TINY: [&str; 18] = [
+pub const TINY: [&str; 22] = [
     "--set",
     "size=16",
     "--set",
@@ -90,6 +90,10 @@ pub const TINY: [&str; 18] = [
     "perceptual=none",
     "--set",
     "discriminator_layers=1",
+    "--set",
+    "kmeans_step=0",
+    "--set",
+    "discriminator_ramp=0",
 ];
 /// Settings of a prior just as small.
 pub const TINY_PRIOR: [&str; 8] = [

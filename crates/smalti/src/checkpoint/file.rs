@@ -9,6 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
+/// What the names of files that are being written begin with.
+const TEMPORARY: &str = ".smalti-";
+
+/// Whether a file of this name was being written when its program was killed.
+pub(crate) fn is_temporary(name: &str) -> bool {
+    name.starts_with(TEMPORARY)
+}
+
 /// Writes a file so that at every moment either the old contents or the new ones are there: into a temporary file beside
 /// it, flushed to the disk, then renamed.
 ///
@@ -24,7 +32,7 @@ pub fn write_atomic(
     };
     let attempt = || -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
-            .prefix(".smalti-")
+            .prefix(TEMPORARY)
             .suffix(".tmp")
             .tempfile_in(folder)?;
         {

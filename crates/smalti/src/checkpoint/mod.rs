@@ -11,7 +11,7 @@ mod pickle;
 mod tensor;
 mod torch;
 
-pub(crate) use file::sync_folder;
+pub(crate) use file::{is_temporary, sync_folder};
 pub use file::{read_tensors, write_atomic, write_plain_tensors, write_tensors};
 pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values};
 pub use parameters::{load_parameters, parameter_keys, parameters};

@@ -60,7 +60,7 @@ pub(super) fn condition(job: &PriorJob, dataset: &Dataset) -> Result<Condition> 
 
 pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfig> {
     let tokenizer = &job.tokenizer.tokenizer_config;
-    let side = job.recipe.training.size / tokenizer.factor();
+    let [rows, columns] = tokenizer.grid([job.recipe.training.size; 2]);
     let chosen = &job.recipe.network;
     let needed = match &condition {
         Condition::Class(condition) => condition.classes,
@@ -70,9 +70,12 @@ pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfi
         layers: chosen.layers,
         heads: chosen.heads,
         width: chosen.width,
-        rows: side,
-        columns: side,
-        block_size: side.saturating_mul(side).saturating_add(condition.length()) - 1,
+        rows,
+        columns,
+        block_size: rows
+            .saturating_mul(columns)
+            .saturating_add(condition.length())
+            - 1,
         vocabulary_size: tokenizer.codebook_size.max(needed),
         embedding_dropout: chosen.embedding_dropout,
         residual_dropout: chosen.residual_dropout,
@@ -154,8 +157,8 @@ impl CodeMaker<'_> {
     ) -> Result<CodeSet> {
         let training = &self.job.recipe.training;
         let model = &self.job.tokenizer;
-        let side = training.size / model.tokenizer_config.factor();
-        let mut set = CodeSet::new(model, side, side);
+        let [rows, columns] = model.tokenizer_config.grid([training.size; 2]);
+        let mut set = CodeSet::new(model, rows, columns);
         for (index, items) in dataset.items.chunks(CHUNK).enumerate() {
             let part = Dataset {
                 items: items.to_vec(),

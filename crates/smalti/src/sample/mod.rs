@@ -210,8 +210,7 @@ pub fn decode_pictures(
     batch: usize,
 ) -> Vec<RgbImage> {
     let device = model.device();
-    let factor = model.tokenizer_config.factor();
-    let (height, width) = (rows * factor, columns * factor);
+    let [height, width] = model.tokenizer_config.pixels_of([rows, columns]);
     let mut pictures = Vec::with_capacity(codes.len());
     for chunk in codes.chunks(batch.max(1)) {
         let shape = Shape::from([chunk.len(), rows, columns]);

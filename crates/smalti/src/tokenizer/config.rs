@@ -125,6 +125,17 @@ impl TokenizerConfig {
         1 << (self.levels() - 1)
     }
 
+    /// Rows and columns of the codes of a picture of `height` and `width`, multiples of f. Several codes of one position
+    /// stand side by side.
+    pub fn grid(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        [height, width.saturating_mul(self.codes_per_position)].map(|side| side / self.factor())
+    }
+
+    /// Height and width of the picture of a grid of codes.
+    pub fn pixels_of(&self, [rows, columns]: [usize; 2]) -> [usize; 2] {
+        [rows, columns / self.codes_per_position].map(|side| side.saturating_mul(self.factor()))
+    }
+
     /// The width of a level, 0 being the highest resolution.
     pub fn width(&self, level: usize) -> usize {
         self.channels * self.channel_multipliers[level]

@@ -77,7 +77,7 @@ impl Tokenizer {
         }
     }
 
-    /// Codes `[b, h, w]` to pictures.
+    /// Codes `[b, rows, columns]`, a grid as [`TokenizerConfig::grid`] has it, to pictures.
     pub fn decode_codes(&self, codes: Tensor<3, Int>) -> Tensor<4> {
         self.decode(self.quantize.lookup(codes))
     }

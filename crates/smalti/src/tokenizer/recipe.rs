@@ -13,6 +13,9 @@ use crate::training::{Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// The part of a run that may pass before vectors are quantised.
+const UNQUANTIZED: f64 = 0.1;
+
 /// The network and its training.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenizerRecipe {
@@ -70,7 +73,8 @@ pub struct TokenizerTraining {
     pub codebook_weight: f32,
     /// `straight-through` or `rotation`.
     pub code_gradient: CodeGradient,
-    /// Train without quantisation for so many steps, then set the codes by k-means. 0 quantises from the start.
+    /// Train without quantisation for so many steps, at most a tenth of the run, then set the codes by k-means. 0
+    /// quantises from the start.
     pub kmeans_step: u64,
     /// Of the moving averages that codes follow or are judged by, per step.
     pub codebook_decay: f32,
@@ -293,7 +297,6 @@ impl TokenizerTraining {
     /// How codebooks are kept.
     pub fn upkeep(&self) -> UpkeepConfig {
         UpkeepConfig {
-            start: self.kmeans_step,
             decay: self.codebook_decay,
             restart_below: self.restart_below,
             seed: self.seed,
@@ -334,7 +337,7 @@ impl TokenizerTraining {
                 temperature: self.final_temperature
                     + (self.temperature - self.final_temperature) * fall,
                 entropy_weight: self.entropy_weight,
-                bypass: step < self.kmeans_step,
+                bypass: step < self.kmeans_step && progress < UNQUANTIZED,
                 seed: self.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
             },
         }

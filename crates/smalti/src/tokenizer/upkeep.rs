@@ -13,8 +13,6 @@ use rand_chacha::ChaCha8Rng;
 /// How a codebook is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpkeepConfig {
-    /// The step whose end sets the codes by k-means; until then vectors pass unquantised. 0 starts from random codes.
-    pub start: u64,
     /// Of the moving averages, per step.
     pub decay: f32,
     /// A code chosen less often than this share of an even use gets a new place; 0 leaves dead codes dead.
@@ -85,30 +83,61 @@ impl Upkeep {
         }
     }
 
-    /// Brings the codebooks up to date after step `step` (from 0).
+    /// Before step `step` (from 0), the first whose vectors do not pass unquantised (`bypass`): sets the codes by k-means
+    /// of the vectors that passed.
+    pub fn before_step(
+        &mut self,
+        quantizer: &mut Quantizer,
+        bypass: bool,
+        step: u64,
+    ) -> UpkeepReport {
+        let mut report = UpkeepReport::default();
+        let waiting = self.books.iter().any(|book| !book.gathered.is_empty());
+        if waiting && !bypass {
+            self.each(quantizer, step, &mut report, |mut book, _| book.start());
+        }
+        report
+    }
+
+    /// Brings the codebooks up to date after step `step` (from 0), or keeps its vectors for k-means if it was a
+    /// `bypass`.
     pub fn after_step(
         &mut self,
         quantizer: &mut Quantizer,
         searches: Vec<Search>,
+        bypass: bool,
         step: u64,
     ) -> UpkeepReport {
         let mut report = UpkeepReport::default();
         self.books.resize_with(searches.len(), Book::default);
-        let books = self.books.iter_mut().zip(searches);
-        for (index, (codebook, (book, search))) in
-            quantizer.codebooks().into_iter().zip(books).enumerate()
-        {
+        let mut searches: Vec<Option<Search>> = searches.into_iter().map(Some).collect();
+        self.each(quantizer, step, &mut report, |mut book, index| {
+            if let Some(search) = searches[index].take() {
+                book.after_step(search, bypass);
+            }
+        });
+        report
+    }
+
+    fn each(
+        &mut self,
+        quantizer: &mut Quantizer,
+        step: u64,
+        report: &mut UpkeepReport,
+        mut change: impl FnMut(OneBook<'_>, usize),
+    ) {
+        let books = quantizer.codebooks().into_iter().zip(&mut self.books);
+        for (index, (codebook, book)) in books.enumerate() {
             let mut random = stream(self.config.seed, step, index as u64);
-            let mut upkeep = OneBook {
+            let book = OneBook {
                 config: self.config,
                 codebook,
                 book,
                 random: &mut random,
-                report: &mut report,
+                report: &mut *report,
             };
-            upkeep.after_step(search, step);
+            change(book, index);
         }
-        report
     }
 
     /// What must be kept to go on exactly.
@@ -158,15 +187,11 @@ struct OneBook<'a> {
 }
 
 impl OneBook<'_> {
-    fn after_step(&mut self, search: Search, step: u64) {
+    fn after_step(&mut self, search: Search, bypass: bool) {
         let [codes, dimension] = self.codebook.dims();
         let found = Found::new(search, codes, dimension);
-        if step < self.config.start {
-            self.gather(&found);
-            if step + 1 == self.config.start {
-                self.start();
-            }
-            return;
+        if bypass {
+            return self.gather(&found);
         }
         if let Rows::Averaged(embedding) = &mut self.codebook.rows {
             follow_averages(embedding, &found, &self.config, self.codebook.unit_length);

@@ -25,5 +25,5 @@ pub use gradients::{clip_scale, gradient_norm};
 pub use logs::{Logs, Metrics};
 pub use owned::Owned;
 pub use run::{Checkpoint, Run, model_file};
-pub use schedule::{LearningRate, Temperature};
+pub use schedule::LearningRate;
 pub use usage::{CodeUsage, UsageFigures, unigram_entropy};

@@ -3,7 +3,7 @@
 //! A checkpoint is a folder `checkpoints/STEP` with the model and the training state, written under another name and
 //! renamed when it is complete, so that model and state always belong together and a crash leaves the one before.
 
-use crate::checkpoint::{TensorMap, write_atomic, write_tensors};
+use crate::checkpoint::{TensorMap, is_temporary, write_atomic, write_tensors};
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,14 +46,13 @@ impl Run {
     /// A folder that holds something already: a run is never overwritten.
     pub fn create(folder: &Path, config: &str) -> Result<Self> {
         Self::check_free(folder)?;
-        for part in ["checkpoints", "images"] {
-            let part = folder.join(part);
-            std::fs::create_dir_all(&part).map_err(|error| Error::io(&part, error))?;
-        }
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
         let run = Self {
             folder: folder.to_path_buf(),
         };
+        // The configuration comes first: with it, a run that is killed right now can be continued.
         run.write_config(config)?;
+        run.make_parts()?;
         Ok(run)
     }
 
@@ -63,14 +62,28 @@ impl Run {
             return Self::create(folder, config);
         }
         let run = Self::open(folder)?;
+        run.remove_unfinished();
+        run.make_parts()?;
         run.write_config(config)?;
         Ok(run)
     }
 
+    fn make_parts(&self) -> Result<()> {
+        for part in ["checkpoints", "images"] {
+            let part = self.folder.join(part);
+            std::fs::create_dir_all(&part).map_err(|error| Error::io(&part, error))?;
+        }
+        Ok(())
+    }
+
     /// Refuses a folder that holds something already.
     pub fn check_free(folder: &Path) -> Result<()> {
-        let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-        if !occupied {
+        let left_by_a_killed_start = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.is_ok_and(|entry| is_temporary(&entry.file_name().to_string_lossy()))
+        };
+        let free = std::fs::read_dir(folder)
+            .map_or(true, |mut entries| entries.all(left_by_a_killed_start));
+        if free {
             return Ok(());
         }
         Err(Error::input(format!(
@@ -84,7 +97,6 @@ impl Run {
         let run = Self {
             folder: folder.to_path_buf(),
         };
-        run.remove_unfinished();
         if !run.config().is_file() {
             return Err(Error::input(format!(
                 "{} is not a run folder: it has no config.yaml",
@@ -94,7 +106,8 @@ impl Run {
         Ok(run)
     }
 
-    /// Removes what a program that was killed while it wrote a checkpoint has left.
+    /// Removes what a program that was killed while it wrote a checkpoint has left. Only who continues a run may: another
+    /// program may be writing one this moment.
     fn remove_unfinished(&self) {
         let Ok(entries) = std::fs::read_dir(self.folder.join("checkpoints")) else {
             return;

@@ -25,73 +25,9 @@ impl LearningRate {
     }
 }
 
-/// How the temperature of Gumbel-softmax moves: in a straight line to its highest, then along a cosine to its end
-/// (`LambdaWarmUpCosineScheduler` of taming/lr_scheduler.py).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Temperature {
-    pub warmup_steps: u64,
-    /// At step 0, if there is a warm-up.
-    pub start: f64,
-    /// At the end of the warm-up.
-    pub highest: f64,
-    /// After the decay.
-    pub end: f64,
-    /// The step at which the cosine is at its end, counted from the beginning of the run.
-    pub decay_steps: u64,
-}
-
-impl Temperature {
-    /// The temperature of step `step`, from 0.
-    pub fn at(&self, step: u64) -> f64 {
-        if step < self.warmup_steps {
-            let done = step as f64 / self.warmup_steps as f64;
-            return self.start + (self.highest - self.start) * done;
-        }
-        let steps = self.decay_steps.saturating_sub(self.warmup_steps).max(1);
-        let done = ((step - self.warmup_steps) as f64 / steps as f64).min(1.0);
-        let fall = 0.5 * (1.0 + (std::f64::consts::PI * done).cos());
-        self.end + (self.highest - self.end) * fall
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_temperature_rises_then_falls() {
-        let temperature = Temperature {
-            warmup_steps: 100,
-            start: 0.5,
-            highest: 0.9,
-            end: 0.1,
-            decay_steps: 1100,
-        };
-        for (step, truth) in [
-            (0, 0.5),
-            (25, 0.6),
-            (100, 0.9),
-            (350, 0.782_842_712_474_619),
-            (600, 0.5),
-            (1100, 0.1),
-            (5000, 0.1),
-        ] {
-            assert!((temperature.at(step) - truth).abs() < 1e-12, "step {step}");
-        }
-    }
-
-    #[test]
-    fn a_decay_shorter_than_the_warm_up_is_over_at_once() {
-        let temperature = Temperature {
-            warmup_steps: 10,
-            start: 1.0,
-            highest: 1.0,
-            end: 0.5,
-            decay_steps: 5,
-        };
-        assert_eq!(temperature.at(10), 1.0);
-        assert_eq!(temperature.at(11), 0.5);
-    }
 
     #[test]
     fn warms_up_then_falls_to_the_end() {

@@ -112,7 +112,7 @@ impl Description {
                     Some((key.strip_prefix(prefix)?.to_string(), tensor.clone()))
                 };
                 let half: TensorMap = tensors.iter().filter_map(below).collect();
-                write_torch(&folder.join(file), &self.wrapper, &half, &[]).unwrap();
+                write_torch(&folder.join(file), "state_dict", &half, &[]).unwrap();
             }
         } else if self.wrapper.is_empty() {
             let file = folder.join("diffusion_pytorch_model.safetensors");

@@ -4,7 +4,7 @@
 
 use smalti::checkpoint::{foreign, read_tensors};
 use smalti::data::{Dataset, read_image};
-use smalti::model::{self, Model};
+use smalti::model::{self, Format, Model};
 use smalti::prior::{CodeSet, PriorRecipe};
 use smalti::tokenizer::TokenizerRecipe;
 use smalti::training::Logs;
@@ -88,7 +88,12 @@ pub fn authors_yaml(place: &Place, bytes: &[u8]) -> Result<()> {
     let file = [&length[..], &header[..], &[0; 4][..]].concat();
     let checkpoint = place.file("last.ckpt", &file);
     let config = place.file("project.yaml", bytes);
-    match model::import(&checkpoint, Some(&config), None, &Device::flex()) {
+    match model::import(
+        &checkpoint,
+        Some(&config),
+        Some(Format::Taming),
+        &Device::flex(),
+    ) {
         // The configuration was understood: only then is it found to ask for more than one number.
         Err(error) if error.to_string().contains("the configuration asks for") => Ok(()),
         other => other.map(drop),

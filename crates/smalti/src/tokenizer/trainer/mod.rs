@@ -16,7 +16,7 @@ pub use adversary::Adversary;
 use super::network::Tokenizer;
 use super::perceptual::Lpips;
 use super::recipe::{StepPlan, TokenizerRecipe, TokenizerTraining, Trained};
-use super::upkeep::Upkeep;
+use super::upkeep::{Upkeep, UpkeepReport};
 use crate::checkpoint::{TensorMap, load_parameters, parameters};
 use crate::error::Result;
 use crate::initializer::Initializer;
@@ -100,6 +100,7 @@ impl TokenizerTrainer {
     /// One step on `pixels` `[b, h, w, c]`: both networks move, or, if anything is no number, neither.
     pub fn step(&mut self, pixels: Tensor<4>, plan: &StepPlan) -> StepOutcome {
         self.adversary.prepare(plan, &pixels);
+        self.start_codebook(plan);
         let mut pass = self.autoencoder_pass(pixels.clone(), plan);
         let norm = gradient_norm(&*self.tokenizer, &pass.gradients);
         pass.metrics.push("grad_norm", f64::from(norm));
@@ -173,16 +174,32 @@ impl TokenizerTrainer {
             .update(|tokenizer| adam.step(plan.learning_rate, scale, tokenizer, gradients));
     }
 
+    /// Sets the codes by k-means, when their time has come.
+    fn start_codebook(&mut self, plan: &StepPlan) {
+        let quantizer = &mut self.tokenizer.quantize;
+        let bypass = plan.quantizer.bypass;
+        let report = self.upkeep.before_step(quantizer, bypass, plan.step);
+        self.forget(&report);
+    }
+
+    /// The optimiser must not push new rows where the old ones were going.
+    fn forget(&mut self, report: &UpkeepReport) {
+        for book in &report.rewritten {
+            let path = format!("quantize.{}", book.path);
+            self.adam.forget_rows(&path, &book.rows, book.width);
+        }
+    }
+
     /// The codebook's upkeep, and with it the optimiser's memory of rows that are new; then the averaged weights.
     fn keep_codebook(&mut self, pass: &mut Pass, plan: &StepPlan) {
         if self.training.train == Trained::All {
             let searches = std::mem::take(&mut pass.searches);
             let quantizer = &mut self.tokenizer.quantize;
-            let report = self.upkeep.after_step(quantizer, searches, plan.step);
-            for book in &report.rewritten {
-                let path = format!("quantize.{}", book.path);
-                self.adam.forget_rows(&path, &book.rows, book.width);
-            }
+            let bypass = plan.quantizer.bypass;
+            let report = self
+                .upkeep
+                .after_step(quantizer, searches, bypass, plan.step);
+            self.forget(&report);
             if self.training.restart_below > 0.0 {
                 pass.metrics.push("restarted", report.restarted as f64);
                 pass.metrics.push("dead_codes", report.dead as f64);

@@ -24,7 +24,6 @@ fn device() -> Device {
 
 fn config() -> UpkeepConfig {
     UpkeepConfig {
-        start: 0,
         decay: 0.9,
         restart_below: 0.0,
         seed: 7,
@@ -64,7 +63,7 @@ fn averages_follow_the_formula() {
     let points = [[0.9, 0.1], [1.2, 0.0], [0.1, 1.1]];
     let searches = search(&quantizer, &points);
     assert_eq!(host_indices(searches[0].codes.clone()), [1, 1, 2]);
-    Upkeep::new(config()).after_step(&mut quantizer, searches, 0);
+    Upkeep::new(config()).after_step(&mut quantizer, searches, false, 0);
     // Sizes 0.9·1 + 0.1·count; sums 0.9·row + 0.1·Σz; smoothing by 1e-5 changes rows by less than 1e-4.
     let row = |size: f32, sum: [f32; 2]| [sum[0] / size, sum[1] / size];
     let expected = [
@@ -87,7 +86,7 @@ fn directions_stay_of_length_one() {
     let mut upkeep = Upkeep::new(config());
     for step in 0..3 {
         let searches = search(&quantizer, &[[3.0, 1.0], [-0.1, 0.2], [0.5, -4.0]]);
-        upkeep.after_step(&mut quantizer, searches, step);
+        upkeep.after_step(&mut quantizer, searches, false, step);
     }
     for row in rows(&mut quantizer).chunks(2) {
         assert!((row[0].hypot(row[1]) - 1.0).abs() < 1e-5);
@@ -117,7 +116,9 @@ fn a_dead_code_is_restarted_for_good() {
         let mut restarted = 0;
         for step in 0..60 {
             let searches = search(&quantizer, &points);
-            restarted += upkeep.after_step(&mut quantizer, searches, step).restarted;
+            restarted += upkeep
+                .after_step(&mut quantizer, searches, false, step)
+                .restarted;
         }
         assert!(restarted >= 1, "{kind:?}");
         let far = rows(&mut quantizer).iter().any(|&value| value > 10.0);
@@ -132,28 +133,34 @@ fn nothing_is_restarted_unless_asked() {
     let mut upkeep = Upkeep::new(config());
     for step in 0..60 {
         let searches = search(&quantizer, &[[1.0, 1.0]]);
-        let report = upkeep.after_step(&mut quantizer, searches, step);
+        let report = upkeep.after_step(&mut quantizer, searches, false, step);
         assert_eq!(report, UpkeepReport::default());
     }
     assert_eq!(rows(&mut quantizer), before);
 }
 
 #[test]
-fn kmeans_sets_the_codes_at_its_step() {
+fn kmeans_sets_the_codes_once_vectors_are_quantised() {
     let heaps = [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0]];
     for kind in [QuantizerKind::Nearest, QuantizerKind::Ema] {
         let mut quantizer = quantizer(kind);
-        let mut upkeep = Upkeep::new(UpkeepConfig {
-            start: 3,
-            ..config()
-        });
+        let mut upkeep = Upkeep::new(config());
         let before = rows(&mut quantizer);
-        for step in 0..3 {
+        for step in 0..4 {
+            let bypass = step < 3;
             assert_eq!(rows(&mut quantizer), before, "{kind:?}");
-            let searches = search(&quantizer, &heaps);
-            let report = upkeep.after_step(&mut quantizer, searches, step);
-            assert_eq!(report.rewritten.len(), usize::from(step == 2));
+            let report = upkeep.before_step(&mut quantizer, bypass, step);
+            assert_eq!(report.rewritten.len(), usize::from(!bypass));
+            if bypass {
+                let searches = search(&quantizer, &heaps);
+                upkeep.after_step(&mut quantizer, searches, bypass, step);
+            }
         }
+        // It is done once.
+        assert_eq!(
+            upkeep.before_step(&mut quantizer, false, 5),
+            UpkeepReport::default()
+        );
         let mut found: Vec<[i32; 2]> = rows(&mut quantizer)
             .chunks(2)
             .map(|row| [row[0].round() as i32, row[1].round() as i32])
