@@ -72,6 +72,8 @@ enum Command {
     Import(commands::import::Import),
     /// Write a model as a checkpoint of another program
     Export(commands::export::Export),
+    /// Give the codes that pictures use new numbers, for a smaller vocabulary
+    Remap(commands::remap::Remap),
     /// Say what a model file holds
     Info(commands::info::Info),
     /// Say what is wrong with a training, and what to change
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Command::Eval(command) => command.run(common),
         Command::Import(command) => command.run(common),
         Command::Export(command) => command.run(common),
+        Command::Remap(command) => command.run(common),
         Command::Info(command) => command.run(common),
         Command::Doctor(command) => command.run(common),
         Command::Bench(command) => command.run(common),

@@ -34,6 +34,13 @@ impl Initializer {
         Param::from_tensor(Tensor::full(shape, value, &self.device))
     }
 
+    /// 0, 1, 2, …
+    pub fn counting(&self, count: usize) -> Param<Tensor<1>> {
+        let values: Vec<f32> = (0..count).map(|value| value as f32).collect();
+        let data = TensorData::new(values, Shape::from([count]));
+        Param::from_tensor(Tensor::from_data(data, &self.device))
+    }
+
     /// Uniform in `[-bound, bound]`.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f32) -> Param<Tensor<D>> {
         self.draw(shape, |random| random.random_range(-bound..=bound))

@@ -187,15 +187,17 @@ impl EvalReconstruction {
             first_step: 0,
             cache_bytes: 1 << 30,
         };
-        let batch = config.batch;
         let mut loader = Loader::new(Arc::new(dataset), config)?;
-        let codes = model.tokenizer_config.codebook_size;
+        let codes = model.tokenizer_config.codes();
         let mut meter = ReconstructionMeter::new(&model.tokenizer, codes, lpips);
         let bar = progress::bar(common, total as u64, "crops");
-        for _ in 0..total / batch {
-            let pixels = loader.next()?;
-            meter.add(pixels.into_tensor(&models::device()));
-            bar.inc(batch as u64);
+        let mut left = total;
+        while left > 0 {
+            let pixels = loader.next()?.into_tensor(&models::device());
+            let count = left.min(pixels.dims()[0]);
+            meter.add(pixels.narrow(0, 0, count));
+            bar.inc(count as u64);
+            left -= count;
         }
         bar.finish_and_clear();
         for line in smalti::training::skipped_pictures(&loader.bad_files()) {

@@ -11,6 +11,7 @@ pub mod import;
 pub mod info;
 pub mod nll;
 pub mod reconstruct;
+pub mod remap;
 pub mod sample;
 pub mod train;
 pub mod weights;

@@ -105,7 +105,7 @@ impl Sample {
             output::refuse_existing(file, self.overwrite)?;
         }
         let bar = progress::bar(common, (self.n * rows * columns) as u64, "codes");
-        let codebook_size = model.tokenizer_config.codebook_size;
+        let codebook_size = model.tokenizer_config.codes();
         let codes = sample_codes(gpt, config, codebook_size, &requests, options, |drawn| {
             bar.set_position(drawn as u64);
         })?;

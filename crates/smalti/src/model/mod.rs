@@ -7,13 +7,14 @@ pub use export::{ExportFormat, export};
 pub use import::{Format, Imported, import};
 
 use crate::checkpoint::{
-    TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
+    HostTensor, TensorMap, Values, load_parameters, parameters, read_tensors, write_tensors,
 };
 use crate::data::{Kind, KindName};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::ops::Precision;
 use crate::prior::{Gpt, PriorConfig};
+use crate::tokenizer::remap::UnknownCode;
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -138,10 +139,11 @@ impl Model {
         let mut asked = tokenizer_config.least_parameters();
         if let Some(config) = &prior_config {
             config.check()?;
-            if config.vocabulary_size < tokenizer_config.codebook_size {
+            if config.vocabulary_size < tokenizer_config.codes() {
                 return Err(Error::input(format!(
                     "vocabulary_size is {}, fewer than the {} codes of the tokenizer",
-                    config.vocabulary_size, tokenizer_config.codebook_size
+                    config.vocabulary_size,
+                    tokenizer_config.codes()
                 )));
             }
             asked = asked.saturating_add(config.least_parameters());
@@ -193,6 +195,36 @@ impl Model {
         background
             .and_then(|value| serde_json::from_value(value).ok())
             .unwrap_or([255; 3])
+    }
+
+    /// The same tokenizer whose codes `used` have the numbers from 0 on, and no others any.
+    ///
+    /// # Errors
+    /// A list that is empty or names what is no code.
+    pub fn with_used_codes(self, used: &[i64], unknown: UnknownCode) -> Result<Self> {
+        let device = self.device();
+        let mut tensors = self.tokenizer_tensors();
+        let codes = 0..self.tokenizer_config.codebook_size as i64;
+        if used.is_empty() || !used.iter().all(|code| codes.contains(code)) {
+            return Err(Error::input(
+                "the list of used codes is empty or names what is no code",
+            ));
+        }
+        let numbers = used.iter().map(|&code| code as f32).collect();
+        tensors.insert(
+            "tokenizer.remap.used".into(),
+            HostTensor::f32([used.len()], numbers),
+        );
+        let config = TokenizerConfig {
+            used_codes: used.len(),
+            unknown_code: unknown,
+            ..self.tokenizer_config
+        };
+        let model = Self::from_tensors(config, None, &tensors, &device)?;
+        Ok(Self {
+            info: self.info,
+            ..model
+        })
     }
 
     /// What files its tokenizer reads, as its training had it; where that is not known, by its channels.

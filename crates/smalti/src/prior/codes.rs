@@ -57,7 +57,7 @@ impl CodeSet {
             classes: Vec::new(),
             tokenizer_hash: model.tokenizer_hash(),
             factor: model.tokenizer_config.factor(),
-            codebook_size: model.tokenizer_config.codebook_size,
+            codebook_size: model.tokenizer_config.codes(),
             origin: String::new(),
         }
     }
@@ -149,7 +149,7 @@ impl CodeSet {
 
     /// Refuses codes of another tokenizer.
     pub fn check_tokenizer(&self, model: &Model, path: &Path) -> Result<()> {
-        let codebook = model.tokenizer_config.codebook_size;
+        let codebook = model.tokenizer_config.codes();
         if let Some(code) = self.codes.iter().find(|&&code| code as usize >= codebook) {
             return Err(Error::file(
                 path,

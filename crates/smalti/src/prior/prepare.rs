@@ -76,7 +76,7 @@ pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfi
             .saturating_mul(columns)
             .saturating_add(condition.length())
             - 1,
-        vocabulary_size: tokenizer.codebook_size.max(needed),
+        vocabulary_size: tokenizer.codes().max(needed),
         embedding_dropout: chosen.embedding_dropout,
         residual_dropout: chosen.residual_dropout,
         attention_dropout: chosen.attention_dropout,

@@ -75,7 +75,7 @@ pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) ->
     let run = Run::start(&job.out, job.resume, &yaml)?;
     maker.keep("train", &train)?;
     maker.keep("validation", &validation)?;
-    let codebook_size = job.tokenizer.tokenizer_config.codebook_size;
+    let codebook_size = job.tokenizer.tokenizer_config.codes();
     let unigram = unigram_entropy(&train.codes, codebook_size);
     let nothing = (codebook_size as f64).ln();
     observer.event(Event::Note(format!(
@@ -159,7 +159,7 @@ impl PriorStage {
         metrics.push("unigram_entropy", self.unigram);
         metrics.push(
             "log_codebook_size",
-            (self.job.tokenizer.tokenizer_config.codebook_size as f64).ln(),
+            (self.job.tokenizer.tokenizer_config.codes() as f64).ln(),
         );
         metrics
     }
@@ -181,7 +181,7 @@ impl PriorStage {
             ..SampleOptions::default()
         };
         let model = &self.job.tokenizer;
-        let codebook_size = model.tokenizer_config.codebook_size;
+        let codebook_size = model.tokenizer_config.codes();
         let codes = sample_codes(
             gpt.clone(),
             &self.config,

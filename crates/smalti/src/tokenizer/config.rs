@@ -1,6 +1,7 @@
 //! The shape of a tokenizer: everything that decides which parameters it has and what they compute.
 
 use super::dalle;
+use super::remap::UnknownCode;
 use crate::error::{Error, Result};
 use crate::layers::GroupNorm;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,10 @@ pub struct TokenizerConfig {
     pub lfq_high_bit_first: bool,
     /// Residual: how many codes stand for one position, each for what those before it left over.
     pub codes_per_position: usize,
+    /// How many codes have new numbers, all others being left out of the grids; 0 leaves the codebook's numbers.
+    pub used_codes: usize,
+    /// What becomes of the others: `random`, or `extra`, a number of their own.
+    pub unknown_code: UnknownCode,
     /// Gumbel: weight of the divergence of the choice from an even one.
     pub kl_weight: f32,
     /// Weight of the commitment loss.
@@ -102,6 +107,8 @@ impl Default for TokenizerConfig {
             fsq_levels: vec![],
             lfq_high_bit_first: false,
             codes_per_position: 1,
+            used_codes: 0,
+            unknown_code: UnknownCode::Random,
             kl_weight: 5e-4,
             beta: 0.25,
             legacy_beta: false,
@@ -123,6 +130,15 @@ impl TokenizerConfig {
     /// The downsampling factor f: one code stands for f × f pixels.
     pub fn factor(&self) -> usize {
         1 << (self.levels() - 1)
+    }
+
+    /// How many different codes a grid may hold.
+    pub fn codes(&self) -> usize {
+        match (self.used_codes, self.unknown_code) {
+            (0, _) => self.codebook_size,
+            (used, UnknownCode::Random) => used,
+            (used, UnknownCode::Extra) => used + 1,
+        }
     }
 
     /// Rows and columns of the codes of a picture of `height` and `width`, multiples of f. Several codes of one position
@@ -173,6 +189,7 @@ impl TokenizerConfig {
                 false => 0,
             },
             self.quantizer_parameters(),
+            self.used_codes,
         ];
         blocks.chain(rest).fold(0, usize::saturating_add)
     }
@@ -240,6 +257,12 @@ impl TokenizerConfig {
             return Err(Error::input(format!(
                 "beta is {}; it must be 0 or more",
                 self.beta
+            )));
+        }
+        if self.used_codes > self.codebook_size {
+            return Err(Error::input(format!(
+                "used_codes is {}, but there are only {} codes",
+                self.used_codes, self.codebook_size
             )));
         }
         self.check_family()?;

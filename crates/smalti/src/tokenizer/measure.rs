@@ -30,7 +30,7 @@ pub(super) fn measure(
     let size = job.recipe.training.size;
     let kind = pictures.first().map_or(KindName::Pictures, Raster::kind);
     let channels = pictures.first().map_or(3, Raster::channels);
-    let codebook_size = job.recipe.network.codebook_size;
+    let codebook_size = job.recipe.network.codes();
     let mut meter = ReconstructionMeter::new(tokenizer, codebook_size, job.lpips.as_ref());
     let mut agreement = LabelAgreement::new(channels);
     let mut reconstructions = Vec::new();

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod presets;
 pub mod quantizer;
 pub mod recipe;
+pub mod remap;
 #[cfg(test)]
 mod testing;
 pub mod tiled;

@@ -4,6 +4,7 @@
 use super::config::TokenizerConfig;
 use super::family::{Decoder, Encoder};
 use super::quantizer::{Quantized, Quantizer};
+use super::remap::Remap;
 use crate::initializer::Initializer;
 use crate::layers::Conv2d;
 use crate::ops::Precision;
@@ -19,6 +20,8 @@ pub struct Tokenizer {
     /// Between encoder and quantiser, and between quantiser and decoder, where the family has them.
     pub quant_conv: Option<Conv2d>,
     pub post_quant_conv: Option<Conv2d>,
+    /// New numbers for some of the codes.
+    pub remap: Option<Remap>,
     #[module(skip)]
     pub precision: Precision,
 }
@@ -36,6 +39,7 @@ impl Tokenizer {
             post_quant_conv: config
                 .has_quant_conv()
                 .then(|| Conv2d::pointwise(init, [config.embed_dim, config.z_channels])),
+            remap: Remap::new(init, config),
             precision: Precision::F32,
         }
     }
@@ -60,7 +64,28 @@ impl Tokenizer {
 
     /// Pictures to quantised latents, codes and the quantiser's loss.
     pub fn encode(&self, pixels: Tensor<4>) -> Quantized {
-        self.quantize.forward(self.vectors(pixels))
+        self.quantize(self.vectors(pixels))
+    }
+
+    /// Vectors `[b, h/f, w/f, embed_dim]` to latents, codes and loss.
+    pub fn quantize(&self, vectors: Tensor<4>) -> Quantized {
+        let quantized = self.quantize.forward(vectors);
+        match &self.remap {
+            Some(remap) => Quantized {
+                codes: remap.to_used(quantized.codes),
+                ..quantized
+            },
+            None => quantized,
+        }
+    }
+
+    /// The latents `[b, h/f, w/f, embed_dim]` of a grid of codes `[b, rows, columns]`.
+    pub fn lookup(&self, codes: Tensor<3, Int>) -> Tensor<4> {
+        let codes = match &self.remap {
+            Some(remap) => remap.to_codebook(codes),
+            None => codes,
+        };
+        self.quantize.lookup(codes)
     }
 
     /// Quantised latents `[b, h, w, embed_dim]` to pictures `[b, f·h, f·w, c]`, not clamped.
@@ -79,6 +104,6 @@ impl Tokenizer {
 
     /// Codes `[b, rows, columns]`, a grid as [`TokenizerConfig::grid`] has it, to pictures.
     pub fn decode_codes(&self, codes: Tensor<3, Int>) -> Tensor<4> {
-        self.decode(self.quantize.lookup(codes))
+        self.decode(self.lookup(codes))
     }
 }

@@ -29,7 +29,7 @@ pub fn encode_planned(
     progress: &mut dyn FnMut(),
 ) -> (Vec<i64>, [usize; 2]) {
     let vectors = vectors(model, raster, plan, progress);
-    let codes = model.tokenizer.quantize.forward(vectors).codes;
+    let codes = model.tokenizer.quantize(vectors).codes;
     let [_, rows, columns] = codes.dims();
     (host_codes(codes), [rows, columns])
 }
@@ -54,7 +54,7 @@ pub fn reconstruct_planned(
     progress: &mut dyn FnMut(),
 ) -> RgbImage {
     let vectors = vectors(model, raster, encoder, progress);
-    let latent = model.tokenizer.quantize.forward(vectors).latent;
+    let latent = model.tokenizer.quantize(vectors).latent;
     let (width, height) = raster.dimensions();
     let mut canvas = Canvas {
         picture: RgbImage::new(width, height),
@@ -75,7 +75,7 @@ pub fn decode_planned(
 ) -> RgbImage {
     let data = TensorData::new(codes.to_vec(), Shape::from([1, rows, columns]));
     let codes = Tensor::<3, Int>::from_data(data, &model.device());
-    let latent = model.tokenizer.quantize.lookup(codes);
+    let latent = model.tokenizer.lookup(codes);
     let [_, rows, columns, _] = latent.dims();
     let factor = model.tokenizer_config.factor();
     let mut canvas = Canvas {

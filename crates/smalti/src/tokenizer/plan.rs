@@ -2,9 +2,10 @@
 
 use super::config::{QuantizerKind, TokenizerConfig};
 use super::perceptual::Lpips;
-use super::recipe::TokenizerRecipe;
+use super::recipe::TokenizerTraining;
 use super::train::TokenizerJob;
 use super::trainer::TokenizerTrainer;
+use crate::data::KindName;
 use crate::training::Budget;
 use crate::training::plan::{PROGRAM, bytes, duration};
 use burn::module::Module;
@@ -26,7 +27,7 @@ pub fn describe(
         parameters += discriminator;
         line += &format!(", discriminator {:.2} M", discriminator as f64 / 1e6);
     }
-    vec![
+    let mut lines = vec![
         format!(
             "data      {}: {} pictures to train on, {} held back",
             training.data.display(),
@@ -49,7 +50,11 @@ pub fn describe(
         ),
         format!("memory    about {}", bytes(memory(job, parameters))),
         format!("run       {}", job.out.display()),
-    ]
+    ];
+    if let Some(line) = upkeep(training) {
+        lines.insert(2, line);
+    }
+    lines
 }
 
 fn quantizer(network: &TokenizerConfig) -> String {
@@ -72,33 +77,70 @@ fn quantizer(network: &TokenizerConfig) -> String {
 }
 
 fn losses(job: &TokenizerJob) -> String {
-    let perceptual = job.lpips.as_ref().map_or(String::new(), |lpips| {
-        format!(" + LPIPS ({})", lpips.architecture.label())
-    });
-    format!("L1{perceptual} + codebook, {}", when(&job.recipe))
+    let training = &job.recipe.training;
+    if training.data_kind == KindName::Labels {
+        return "cross-entropy of labels + codebook".into();
+    }
+    let mut parts = Vec::new();
+    for (weight, name) in [(training.l1_weight, "L1"), (training.l2_weight, "L2")] {
+        if weight > 0.0 {
+            parts.push(name.to_string());
+        }
+    }
+    let lpips = job
+        .lpips
+        .as_ref()
+        .filter(|_| training.perceptual_weight > 0.0);
+    parts.extend(lpips.map(|lpips| format!("LPIPS ({})", lpips.architecture.label())));
+    parts.push("codebook".into());
+    format!("{}, {}", parts.join(" + "), when(training))
 }
 
-fn when(recipe: &TokenizerRecipe) -> String {
-    let training = &recipe.training;
+/// When the discriminator comes in.
+fn when(training: &TokenizerTraining) -> String {
     if training.discriminator_weight == 0.0 {
         return "no discriminator".into();
     }
+    let place = |value: f64| match training.budget() {
+        _ if value >= 1.0 => format!("step {value:.0}"),
+        Budget::Steps(steps) => format!("step {:.0}", (value * steps as f64).ceil()),
+        Budget::Minutes(minutes) => format!("minute {:.1}", value * minutes),
+    };
     let start = training.discriminator_start;
-    match training.budget() {
-        _ if start >= 1.0 => format!("the discriminator joins at step {start}"),
-        Budget::Steps(steps) => {
-            format!(
-                "the discriminator joins at step {}",
-                (start * steps as f64).ceil()
-            )
-        }
-        Budget::Minutes(minutes) => {
-            format!(
-                "the discriminator joins after {:.1} minutes",
-                start * minutes
-            )
-        }
+    let mut text = format!("the discriminator joins at {}", place(start));
+    let length = |value: f64| match value {
+        from if from < 1.0 => format!("{:.0} % of the run", 100.0 * from),
+        from => format!("{from:.0} steps"),
+    };
+    if training.discriminator_warmup > 0.0 {
+        text += &format!(
+            ", after learning alone for {}",
+            length(training.discriminator_warmup)
+        );
     }
+    if training.discriminator_ramp > 0.0 {
+        text += &format!(
+            ", and gains weight for {}",
+            length(training.discriminator_ramp)
+        );
+    }
+    text
+}
+
+/// What is done for the codebook, if anything is.
+fn upkeep(training: &TokenizerTraining) -> Option<String> {
+    let mut parts = Vec::new();
+    if training.kmeans_step > 0 {
+        let step = training.kmeans_step;
+        parts.push(format!("k-means after {step} steps or a tenth of the run"));
+    }
+    if training.restart_below > 0.0 {
+        let share = 100.0 * training.restart_below;
+        parts.push(format!(
+            "codes used less than {share:.0} % of evenly are restarted"
+        ));
+    }
+    (!parts.is_empty()).then(|| format!("codebook  {}", parts.join(", ")))
 }
 
 /// Bytes: parameters with gradient and two moments, and the activations that the backward pass needs.
@@ -114,7 +156,11 @@ fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
         floats += 6.0 * channels * (training.size * training.size) as f64 / 4.0 * 1.75;
     }
     let fixed = job.lpips.as_ref().map_or(0, Lpips::num_params) as f64;
-    PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + training.batch as f64 * floats)
+    let at_once = match training.micro_batch {
+        0 => training.batch,
+        most => training.batch.min(most),
+    };
+    PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + at_once as f64 * floats)
 }
 
 /// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.

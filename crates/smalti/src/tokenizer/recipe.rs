@@ -97,8 +97,8 @@ pub struct TokenizerTraining {
     pub discriminator_channels: usize,
     /// When the decoder begins to feel the discriminator: below 1, a fraction of the run; from 1 on, a step.
     pub discriminator_start: f64,
-    /// For how long before that the discriminator trains alone, and for how long its weight rises after it; in the same
-    /// units.
+    /// For how long before that the discriminator trains alone, and for how long its weight rises after it: below 1, a
+    /// fraction of the run; from 1 on, steps.
     pub discriminator_warmup: f64,
     pub discriminator_ramp: f64,
     /// Weight of the adversarial loss, on top of λ; 0 trains without a discriminator.
@@ -305,20 +305,18 @@ impl TokenizerTraining {
 
     /// What is particular about step `step` (from 0), when `progress` (0 to 1) of the run is over.
     pub fn plan(&self, step: u64, progress: f64) -> StepPlan {
-        // A position in the run, and a span of it, in the units of one setting.
-        let reached = |at: f64| {
-            let here = if self.discriminator_start < 1.0 {
-                progress
-            } else {
-                step as f64
-            };
-            here - at
+        // How many steps there will be, as far as is known now; rounding must not put a join off by a step.
+        let total = if progress > 0.0 {
+            step as f64 / progress
+        } else {
+            f64::MAX
         };
-        let start = self.discriminator_start;
+        let in_steps = |value: f64| if value < 1.0 { value * total } else { value };
+        let since = step as f64 - in_steps(self.discriminator_start) + 1e-6;
         let wanted = self.discriminator_weight > 0.0;
-        let since = reached(start);
-        let ramp = if self.discriminator_ramp > 0.0 {
-            (since / self.discriminator_ramp).clamp(0.0, 1.0)
+        let ramp = in_steps(self.discriminator_ramp);
+        let felt = if ramp > 0.0 {
+            (since / ramp).clamp(0.0, 1.0)
         } else {
             f64::from(u8::from(since >= 0.0))
         };
@@ -326,12 +324,8 @@ impl TokenizerTraining {
         StepPlan {
             step,
             learning_rate: self.schedule().at(step, progress),
-            discriminator: wanted && reached(start - self.discriminator_warmup) >= 0.0,
-            adversarial: if wanted && since >= 0.0 {
-                ramp as f32
-            } else {
-                0.0
-            },
+            discriminator: wanted && since + in_steps(self.discriminator_warmup) >= 0.0,
+            adversarial: if wanted { felt as f32 } else { 0.0 },
             quantizer: QuantizerStep {
                 gradient: self.code_gradient,
                 temperature: self.final_temperature
@@ -372,6 +366,11 @@ impl TokenizerRecipe {
         if self.network.family == Family::Dalle {
             return Err(Error::input(
                 "DALL-E's tokenizer can be used, but not trained: its pictures are not what its last convolution gives",
+            ));
+        }
+        if self.network.used_codes > 0 && self.training.train == Trained::All {
+            return Err(Error::input(
+                "used_codes renumbers a finished codebook: only the decoder can be trained on (train=decoder)",
             ));
         }
         self.check_kind()?;
@@ -424,5 +423,71 @@ impl TokenizerRecipe {
             discriminator.check_size()?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn training() -> TokenizerTraining {
+        TokenizerTraining {
+            discriminator_start: 0.5,
+            discriminator_warmup: 0.2,
+            discriminator_ramp: 0.1,
+            ..TokenizerTraining::default()
+        }
+    }
+
+    fn at(training: &TokenizerTraining, step: u64) -> (bool, f32) {
+        let plan = training.plan(step, step as f64 / 60.0);
+        (plan.discriminator, plan.adversarial)
+    }
+
+    #[test]
+    fn the_discriminator_learns_alone_and_then_gains_weight() {
+        let fractions = training();
+        let steps = TokenizerTraining {
+            discriminator_start: 30.0,
+            discriminator_warmup: 12.0,
+            discriminator_ramp: 6.0,
+            ..training()
+        };
+        for training in [fractions, steps] {
+            assert_eq!(at(&training, 17), (false, 0.0));
+            assert_eq!(at(&training, 18), (true, 0.0));
+            assert_eq!(at(&training, 29), (true, 0.0));
+            let (_, felt) = at(&training, 33);
+            assert!((felt - 0.5).abs() < 1e-5, "{felt}");
+            assert_eq!(at(&training, 36), (true, 1.0));
+        }
+    }
+
+    #[test]
+    fn it_joins_at_once_where_nothing_else_is_said() {
+        let training = TokenizerTraining {
+            discriminator_warmup: 0.0,
+            discriminator_ramp: 0.0,
+            ..training()
+        };
+        assert_eq!(at(&training, 29), (false, 0.0));
+        assert_eq!(at(&training, 30), (true, 1.0));
+        let never = TokenizerTraining {
+            discriminator_weight: 0.0,
+            ..training
+        };
+        assert_eq!(at(&never, 50), (false, 0.0));
+    }
+
+    #[test]
+    fn vectors_pass_unquantised_for_a_tenth_of_the_run_at_most() {
+        let training = TokenizerTraining {
+            kmeans_step: 200,
+            ..training()
+        };
+        let bypass = |step: u64| training.plan(step, step as f64 / 60.0).quantizer.bypass;
+        assert!(bypass(0) && bypass(5) && !bypass(6));
+        let long = |step: u64| training.plan(step, step as f64 / 1e6).quantizer.bypass;
+        assert!(long(199) && !long(200));
     }
 }

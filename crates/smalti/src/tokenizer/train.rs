@@ -58,7 +58,7 @@ pub fn train(
     let (train, held_back) = dataset.split(training.validation, training.seed);
     let pictures = [train.len(), held_back.len()];
     let mut trainer = TokenizerTrainer::new(&job.recipe, job.lpips.clone(), &device);
-    let mut usage = CodeUsage::new(job.recipe.network.codebook_size);
+    let mut usage = CodeUsage::new(job.recipe.network.codes());
     if let Some(start) = job.start.take() {
         start_from(start, &job, &mut trainer, &device)?;
     }
@@ -175,7 +175,7 @@ fn restore(
     trainer
         .load(model.tokenizer, &state, device)
         .map_err(|error| Error::file(&path, error.to_string()))?;
-    usage.add(&saved_codes(&state, job.recipe.network.codebook_size));
+    usage.add(&saved_codes(&state, job.recipe.network.codes()));
     Ok((checkpoint.step, Clock::saved_seconds(&state)))
 }
 
@@ -208,7 +208,7 @@ impl TokenizerStage {
     fn usage_metrics(&mut self, outcome: &mut StepOutcome) {
         let codes = host_codes(outcome.codes.clone());
         self.usage.add(&codes);
-        let of_batch = CodeUsage::of(&codes, self.job.recipe.network.codebook_size);
+        let of_batch = CodeUsage::of(&codes, self.job.recipe.network.codes());
         let of_window = self.usage.figures();
         let metrics = &mut outcome.metrics;
         metrics.push("usage_batch", of_batch.usage);

@@ -71,8 +71,14 @@ fn tokenizer_tensors(model: &Model) -> TensorMap {
     tensors
 }
 
-/// Refuses networks other than the paper's.
+/// Refuses networks other than the paper's, and codes with new numbers.
 fn require_paper_network(config: &TokenizerConfig, program: &str) -> Result<()> {
+    if config.used_codes > 0 {
+        return Err(Error::input(format!(
+            "this tokenizer's codes have new numbers (used_codes), which {program} cannot take from a checkpoint alone: it \
+             cannot be exported"
+        )));
+    }
     if config.family == Family::Taming {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //! taming/models/vqgan.py). Our parameters have these names.
 
 use super::{Plan, names, net2net, shape, yaml};
-use crate::checkpoint::TensorMap;
+use crate::checkpoint::{HostTensor, TensorMap};
 use crate::error::{Error, Result};
 use crate::tokenizer::{QuantizerKind, TokenizerConfig};
 use serde_json::Value;
@@ -37,12 +37,17 @@ pub fn tokenizer(
     let prefix = names::prefix(&tensors)?;
     let mut own = names::take(tensors, &prefix);
     shape::require_codebook(&own)?;
-    refuse_remapped(&own, stage)?;
+    let used_codes = take_remap(&mut own, stage)?;
     shape::add_middle_attention(&mut own)?;
     let config = match stage {
         Some(stage) => yaml::tokenizer(stage)?,
         None => shape::infer(&own, kind(&own))?,
     };
+    let config = TokenizerConfig {
+        used_codes,
+        ..config
+    };
+    config.check()?;
     Ok((config, own))
 }
 
@@ -57,14 +62,36 @@ fn kind(tensors: &TensorMap) -> QuantizerKind {
     }
 }
 
-/// Refuses codebooks of which only some rows are used, under new numbers (`remap` of the authors' quantisers, whose
-/// buffer is `quantize.used`).
-fn refuse_remapped(tensors: &TensorMap, stage: Option<&Value>) -> Result<()> {
+/// Where only some codes are used, under new numbers (`remap` of the authors' quantisers): their list is in the file, as
+/// the buffer `quantize.used`. The path in the YAML says nothing more.
+fn take_remap(tensors: &mut TensorMap, stage: Option<&Value>) -> Result<usize> {
     let asked = stage.and_then(|stage| yaml::params(stage).ok()?.get("remap"));
-    if asked.is_some_and(|remap| !remap.is_null()) || tensors.contains_key("quantize.used") {
+    let asked = asked.is_some_and(|remap| !remap.is_null());
+    let Some(used) = tensors.remove("quantize.used") else {
+        return match asked {
+            true => Err(Error::input(
+                "params.remap is set, but the file has no `quantize.used` that says which codes are used",
+            )),
+            false => Ok(0),
+        };
+    };
+    if tensors.contains_key("quantize.proj.weight") {
         return Err(Error::input(
-            "params.remap is set, or the file has `quantize.used`: remapped codebooks cannot be imported yet",
+            "`quantize.used` of a GumbelVQ restricts what its codes are chosen from: that cannot be imported",
         ));
     }
-    Ok(())
+    let numbers = used.as_i64().filter(|numbers| !numbers.is_empty());
+    let numbers = numbers.ok_or_else(|| Error::input("`quantize.used` is no list of codes"))?;
+    if let Some(wrong) = numbers
+        .iter()
+        .find(|number| !(0..1 << 24).contains(*number))
+    {
+        return Err(Error::input(format!(
+            "`quantize.used` names {wrong}, which is no code"
+        )));
+    }
+    let count = numbers.len();
+    let floats = numbers.iter().map(|&number| number as f32).collect();
+    tensors.insert("remap.used".into(), HostTensor::f32([count], floats));
+    Ok(count)
 }

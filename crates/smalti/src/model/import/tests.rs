@@ -196,13 +196,21 @@ fn autoencoders_without_codes_are_named_for_what_they_are() {
 }
 
 #[test]
-fn a_renumbered_codebook_is_refused() {
-    let mut tensors = tensors(&config());
-    tensors.insert("quantize.used".into(), HostTensor::i64([2], vec![0, 1]));
-    refuses(
-        Format::Taming.plan(tensors, None),
-        &["quantize.used", "remap"],
+fn a_renumbered_codebook_keeps_its_list() {
+    let with = |used: Vec<i64>| {
+        let mut tensors = tensors(&config());
+        tensors.insert("quantize.used".into(), HostTensor::i64([used.len()], used));
+        Format::Taming.plan(tensors, None)
+    };
+    let plan = with(vec![4, 1]).unwrap();
+    assert_eq!([plan.tokenizer.used_codes, plan.tokenizer.codes()], [2, 2]);
+    assert_eq!(
+        plan.tensors["tokenizer.remap.used"].as_f32().unwrap(),
+        [4.0, 1.0]
     );
+    refuses(with(vec![-1]), &["quantize.used", "-1"]);
+    refuses(with(vec![]), &["quantize.used"]);
+    refuses(with(vec![0; 99]), &["used_codes is 99"]);
 }
 
 #[test]
