@@ -76,7 +76,7 @@ pub struct TokenizerTraining {
     /// Train without quantisation for so many steps, at most a tenth of the run, then set the codes by k-means. 0
     /// quantises from the start.
     pub kmeans_step: u64,
-    /// Of the moving averages that codes follow or are judged by, per step.
+    /// Of the moving averages that codes follow, per step.
     pub codebook_decay: f32,
     /// Codes chosen less often than this share of an even use move to new places; 0 leaves dead codes dead.
     pub restart_below: f32,

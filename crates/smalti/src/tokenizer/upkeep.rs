@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 /// How a codebook is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct UpkeepConfig {
-    /// Of the moving averages, per step.
+    /// Of the moving averages that rows follow, per step.
     pub decay: f32,
     /// A code chosen less often than this share of an even use gets a new place; 0 leaves dead codes dead.
     pub restart_below: f32,
@@ -26,6 +26,11 @@ const POINTS_PER_CODE: usize = 4;
 const FEWEST_POINTS: usize = 16_384;
 /// At most this part of a step's vectors become codes at once, so that new codes are not all of one picture.
 const RESTARTS: usize = 8;
+/// A code's share is a mean over so many choices of it, were all codes chosen evenly, but over no fewer and no more steps
+/// than these: a large codebook needs longer to be judged, and none so long that a run ends before it.
+const CHOICES: f32 = 5.0;
+const FEWEST_STEPS: f32 = 10.0;
+const MOST_STEPS: f32 = 200.0;
 /// Of the Laplace smoothing of cluster sizes (the authors' `eps`).
 const SMOOTHING: f32 = 1e-5;
 
@@ -246,8 +251,9 @@ impl OneBook<'_> {
             *share = vec![1.0; codes];
         }
         let even = found.codes.len() as f32 / codes as f32;
+        let forget = 1.0 / (CHOICES / even).clamp(FEWEST_STEPS, MOST_STEPS);
         for (share, size) in share.iter_mut().zip(&found.sizes) {
-            *share = self.config.decay * *share + (1.0 - self.config.decay) * size / even;
+            *share += forget * (size / even - *share);
         }
     }
 
