@@ -107,7 +107,7 @@ fn revive(run: &Record, finding: Finding) -> Finding {
         )
         .advise_if(
             learned(run) && (long || run.is("quantizer", "nearest")),
-            "in a new run, look codes up among unit vectors of few dimensions: --set quantizer=l2 --set embed_dim=8",
+            "in a new run, take the recipe whose codes do not die: --preset robust",
         )
         .advise_if(
             smaller_codebook(run).is_some(),
