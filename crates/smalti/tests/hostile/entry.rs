@@ -83,9 +83,24 @@ fn prior_recipe(path: &Path) -> Result<()> {
 
 /// The YAML beside a checkpoint of the authors' code.
 pub fn authors_yaml(place: &Place, bytes: &[u8]) -> Result<()> {
-    let header = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+    // As many names as it takes to be a tokenizer's file, and hardly any numbers.
+    let names = [
+        "encoder.conv_in.weight",
+        "encoder.mid.attn_1.q.weight",
+        "decoder.mid.attn_1.q.weight",
+        "quantize.embedding.weight",
+    ];
+    let entries: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let [start, end] = [4 * index, 4 * index + 4];
+            format!(r#""{name}":{{"dtype":"F32","shape":[1],"data_offsets":[{start},{end}]}}"#)
+        })
+        .collect();
+    let header = format!("{{{}}}", entries.join(","));
     let length = (header.len() as u64).to_le_bytes();
-    let file = [&length[..], &header[..], &[0; 4][..]].concat();
+    let file = [&length[..], header.as_bytes(), &[0; 16][..]].concat();
     let checkpoint = place.file("last.ckpt", &file);
     let config = place.file("project.yaml", bytes);
     match model::import(
