@@ -135,7 +135,6 @@ impl Demo {
         recipe.training.data = pictures.to_path_buf();
         recipe.training.minutes = 0.58 * self.minutes;
         let job = TokenizerJob {
-            start: None,
             recipe,
             out: self.out.join("tokenizer"),
             resume: false,

@@ -191,12 +191,7 @@ impl TrainTokenizer {
         if !resume {
             Run::check_free(&out)?;
         }
-        let start = match resume || recipe.training.init_from.as_os_str().is_empty() {
-            true => None,
-            false => Some(models::load(&recipe.training.init_from, common)?),
-        };
         let job = TokenizerJob {
-            start,
             lpips: load_lpips(&recipe.training.perceptual, common)?,
             recipe,
             out: out.clone(),

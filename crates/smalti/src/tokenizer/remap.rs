@@ -3,6 +3,7 @@
 
 use super::config::TokenizerConfig;
 use crate::checkpoint::{host_codes, host_values};
+use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Shape, Tensor, TensorData};
@@ -37,6 +38,24 @@ impl Remap {
             used: init.counting(config.used_codes).set_require_grad(false),
             unknown: config.unknown_code,
         })
+    }
+
+    /// Refuses a list that names what is no code: files come from strangers.
+    ///
+    /// # Errors
+    /// A number that is not whole, or not below `codebook_size`.
+    pub fn check(&self, codebook_size: usize) -> Result<()> {
+        let is_code =
+            |number: &f32| number.fract() == 0.0 && (0.0..codebook_size as f32).contains(number);
+        match host_values(self.used.val())
+            .iter()
+            .find(|number| !is_code(number))
+        {
+            Some(wrong) => Err(Error::input(format!(
+                "the list of used codes names {wrong}, which is none of {codebook_size} codes"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// New numbers for codes `[b, h, w]`.
@@ -103,6 +122,19 @@ mod tests {
     fn grid(codes: &[i64]) -> Tensor<3, Int> {
         let data = TensorData::new(codes.to_vec(), Shape::from([1, 1, codes.len()]));
         Tensor::from_data(data, &Device::flex())
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        remap(UnknownCode::Random).check(8).unwrap();
+        for wrong in [f32::NAN, f32::INFINITY, -1.0, 1.5, 8.0, 1e30] {
+            let values = TensorData::new(vec![2.0, wrong], Shape::from([2]));
+            let remap = Remap {
+                used: Param::from_tensor(Tensor::from_data(values, &Device::flex())),
+                unknown: UnknownCode::Random,
+            };
+            assert!(remap.check(8).is_err(), "{wrong}");
+        }
     }
 
     #[test]

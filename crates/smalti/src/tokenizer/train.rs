@@ -2,21 +2,17 @@
 
 use super::guard::Guard;
 use super::measure::measure;
-use super::network::Tokenizer;
 use super::perceptual::{Lpips, smallest_side};
 use super::plan;
 use super::recipe::TokenizerRecipe;
 use super::trainer::{StepOutcome, TokenizerTrainer};
-use crate::checkpoint::{
-    HostTensor, TensorMap, host_codes, load_parameters, parameters, read_tensors,
-};
+use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors};
 use crate::data::{self, Batch, Dataset, Loader, LoaderConfig, Raster};
 use crate::error::{Error, Result};
-use crate::initializer::Initializer;
 use crate::model::{Model, ModelInfo};
 use crate::training::settings::to_yaml;
 use crate::training::{
-    Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive,
+    Clock, CodeUsage, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive, model_file,
     skipped_pictures,
 };
 use burn::tensor::Device;
@@ -36,8 +32,6 @@ pub struct TokenizerJob {
     /// Continue the run in `out` from its newest checkpoint.
     pub resume: bool,
     pub lpips: Option<Lpips>,
-    /// The model that a new run starts from, if not from random weights.
-    pub start: Option<Model>,
 }
 
 /// Trains a tokenizer; the run folder holds everything else.
@@ -45,11 +39,7 @@ pub struct TokenizerJob {
 /// # Errors
 /// A recipe or data set that cannot be used, a run folder in the way, or a disk that fails. Nothing is left behind by a
 /// training that could not start.
-pub fn train(
-    mut job: TokenizerJob,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Trained> {
+pub fn train(job: TokenizerJob, device: &Device, observer: &mut dyn Observer) -> Result<Trained> {
     job.recipe.check()?;
     check_lpips(&job)?;
     let device = device.clone().autodiff();
@@ -59,12 +49,12 @@ pub fn train(
     let pictures = [train.len(), held_back.len()];
     let mut trainer = TokenizerTrainer::new(&job.recipe, job.lpips.clone(), &device);
     let mut usage = CodeUsage::new(job.recipe.network.codes());
-    if let Some(start) = job.start.take() {
-        start_from(start, &job, &mut trainer, &device)?;
-    }
     let (step, seconds) = match job.resume {
         true => restore(&job, &mut trainer, &mut usage, &device)?,
-        false => (0, 0.0),
+        false => {
+            start(&job, &mut trainer, &device)?;
+            (0, 0.0)
+        }
     };
     observer.event(Event::Plan(plan::describe(&job, pictures, &trainer)));
     let held_back = held_back.limit(MEASURED);
@@ -104,21 +94,21 @@ pub fn train(
     drive(&mut stage, &run, clock, routine, observer)
 }
 
-fn start_from(
-    start: Model,
-    job: &TokenizerJob,
-    trainer: &mut TokenizerTrainer,
-    device: &Device,
-) -> Result<()> {
-    if start.tokenizer_config != job.recipe.network {
-        return Err(Error::input(
-            "the model to start from has another network than this recipe: leave the network's settings out, \
-             they come with the model",
+/// Takes the weights of the model that a new run starts from, if there is one.
+fn start(job: &TokenizerJob, trainer: &mut TokenizerTrainer, device: &Device) -> Result<()> {
+    let path = &job.recipe.training.init_from;
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let model = Model::load(&model_file(path)?, device)?;
+    if model.tokenizer_config != job.recipe.network {
+        return Err(Error::file(
+            path,
+            "the model to start from has another network than this recipe: leave the network's settings out, they come \
+             with the model",
         ));
     }
-    let parameters = parameters(&start.tokenizer, "", str::to_string);
-    let fresh = Tokenizer::new(&mut Initializer::zeros(device), &start.tokenizer_config);
-    trainer.start_from(load_parameters(fresh, &parameters, "", str::to_string)?);
+    trainer.start_from(model.tokenizer);
     Ok(())
 }
 
