@@ -23,6 +23,8 @@ mod seeds;
 mod tensors;
 #[path = "hostile/texts.rs"]
 mod texts;
+#[path = "../src/text/tiny.rs"]
+mod tiny;
 
 use entry::{Entry, Place};
 use rand_chacha::ChaCha8Rng;
@@ -157,7 +159,28 @@ const METRICS: Kind = Kind {
     allowance: MIB,
 };
 
-const KINDS: [&Kind; 10] = [
+/// One byte of a list in it may be buffered as a value of dozens.
+const TOKENIZER: Kind = Kind {
+    name: "tokenizer_json",
+    read: entry::tokenizer,
+    seeds: texts::tokenizers,
+    make: texts::make,
+    cases: 900,
+    factor: 256,
+    allowance: MIB,
+};
+
+const CAPTIONS: Kind = Kind {
+    name: "caption_table",
+    read: entry::caption_table,
+    seeds: texts::captions,
+    make: texts::make,
+    cases: 700,
+    factor: 128,
+    allowance: MIB,
+};
+
+const KINDS: [&Kind; 12] = [
     &TORCH,
     &PICKLE,
     &SAFETENSORS,
@@ -168,6 +191,8 @@ const KINDS: [&Kind; 10] = [
     &IMAGE,
     &LIST,
     &METRICS,
+    &TOKENIZER,
+    &CAPTIONS,
 ];
 
 impl Kind {
@@ -267,6 +292,16 @@ fn list_files() {
 #[test]
 fn logs_of_runs() {
     METRICS.attack();
+}
+
+#[test]
+fn tokenizers_of_text_encoders() {
+    TOKENIZER.attack();
+}
+
+#[test]
+fn caption_tables() {
+    CAPTIONS.attack();
 }
 
 #[test]

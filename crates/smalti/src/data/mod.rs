@@ -19,7 +19,7 @@ mod loader;
 pub(crate) mod order;
 mod pairs;
 mod pixels;
-mod random;
+pub(crate) mod random;
 mod raster;
 mod scale;
 mod show;

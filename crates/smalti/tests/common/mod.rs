@@ -39,6 +39,12 @@ pub fn perceptual_weights(name: &str) -> Option<TensorMap> {
     Some(foreign::read(&path).unwrap().tensors)
 }
 
+/// The weights of the text encoder as `scripts/fetch-assets` prepares it, with its tokenizer beside them.
+pub fn text_encoder() -> Option<PathBuf> {
+    let weights = repository().join("assets/weights/text/l2_supercat_256.safetensors");
+    found(&[weights], "the text encoder (scripts/fetch-assets text)")
+}
+
 fn found(places: &[PathBuf], what: &str) -> Option<PathBuf> {
     let place = places.iter().find(|place| place.is_file()).cloned();
     if place.is_none() {

@@ -6,6 +6,7 @@ use smalti::checkpoint::{foreign, read_tensors};
 use smalti::data::{Dataset, read_image};
 use smalti::model::{self, Format, Model};
 use smalti::prior::{CodeSet, PriorRecipe};
+use smalti::text::{Captions, Tokenizer};
 use smalti::tokenizer::TokenizerRecipe;
 use smalti::training::Logs;
 use smalti::training::settings::{set_from_file, to_yaml};
@@ -127,6 +128,25 @@ pub fn list_file(place: &Place, bytes: &[u8]) -> Result<()> {
     let dataset = Dataset::open(&place.file("list.txt", bytes))?;
     dataset.split(0.5, 0);
     dataset.limit(3);
+    Ok(())
+}
+
+/// The tokenizer of a text encoder.
+pub fn tokenizer(place: &Place, bytes: &[u8]) -> Result<()> {
+    let tokenizer = Tokenizer::load(&place.file("tokenizer.json", bytes))?;
+    tokenizer.encode("hello  hello, wörld</s>lll 🙂");
+    Ok(())
+}
+
+/// Captions of `a.png` and `b.png`, with commas or with tabs.
+pub fn caption_table(place: &Place, bytes: &[u8]) -> Result<()> {
+    place.file("a.png", b"");
+    place.file("b.png", b"");
+    let folder = place.0.path();
+    let dataset = Dataset::open(folder)?;
+    let read = |name: &str| Captions::from_table(&dataset, folder, &place.file(name, bytes));
+    let captions = read("captions.csv").or(read("captions.tsv"))?;
+    captions.draw(0, 1, 2);
     Ok(())
 }
 

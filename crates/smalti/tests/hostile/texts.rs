@@ -1,8 +1,10 @@
-//! Settings, configurations of the authors, lists of pictures and logs.
+//! Settings, configurations of the authors, lists of pictures and of captions, tokenizers of texts, and logs.
 
 use crate::mutate;
 use crate::seeds::Seeds;
+use crate::tiny;
 use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
 use smalti::prior::PriorRecipe;
 use smalti::tokenizer::TokenizerRecipe;
 use smalti::training::settings::to_yaml;
@@ -198,6 +200,57 @@ pub fn lists() -> Seeds {
     bad.push("x".repeat(100_000).into_bytes());
     bad.push("\t".repeat(10_000).into_bytes());
     bad.push(vec![0xFF; 1000]);
+    Seeds::files(good, bad)
+}
+
+/// Tables of captions of `a.png` and `b.png`.
+pub fn captions() -> Seeds {
+    let good = owned(&[
+        "a.png\tone\nb.png\ttwo\tx\n\n# three\na.png\tfour\n",
+        "file,caption\r\na.png,\"one, \"\"two\"\"\"\r\n./b.png, \"th\nree\" ,x\r\n",
+    ]);
+    let mut bad = owned(&[
+        "",
+        "a.png\n",
+        "a.png,one\n",
+        "a.png,\"one\nb.png,two\n",
+        "a.png,\"one\"two\nb.png,\"\"\"\n",
+        "../a.png\tone\n/\ttwo\n\0\tthree\n",
+    ]);
+    bad.push("a.png,x\n".repeat(5000).into_bytes());
+    bad.push(",".repeat(10_000).into_bytes());
+    bad.push("\"".repeat(10_001).into_bytes());
+    bad.push("\n".repeat(10_000).into_bytes());
+    bad.push(vec![0xFF; 1000]);
+    Seeds::files(good, bad)
+}
+
+/// Tokenizers of text encoders.
+pub fn tokenizers() -> Seeds {
+    let with = |pointer: &str, value: Value| {
+        let mut file = tiny::tokenizer();
+        if let Some(place) = file.pointer_mut(pointer) {
+            *place = value;
+        }
+        file.to_string().into_bytes()
+    };
+    let good = vec![
+        tiny::tokenizer().to_string().into_bytes(),
+        with("/model/merges", json!([["l", "l"], ["▁", "▁"]])),
+    ];
+    let step = json!({"type": "Prepend", "prepend": "a"});
+    let mut bad = owned(&["", "{}", "[]", "null", "{\"version\":\"1.0\"}"]);
+    bad.extend([
+        with("/model/merges", json!(vec![""; 10_000])),
+        with("/model/merges", json!([vec![0; 10_000]])),
+        with("/model/vocab", json!({"": u32::MAX})),
+        with("/model/vocab/h", json!(u32::MAX)),
+        with("/model/vocab/l", json!(260)),
+        with("/normalizer/normalizers", json!(vec![step; 3000])),
+        with("/added_tokens/0/content", json!("a".repeat(10_000))),
+        with("/added_tokens/2/content", json!("l")),
+        format!("{{\"version\":\"1.0\",\"model\":{}", "[".repeat(10_000)).into_bytes(),
+    ]);
     Seeds::files(good, bad)
 }
 
