@@ -5,17 +5,22 @@
 mod agreement;
 mod bad;
 mod cache;
+pub mod coco;
 mod dataset;
 mod decode;
 mod depth_map;
 pub mod drawn;
 mod grey_tiff;
 mod jpeg;
+pub(crate) mod json;
 mod kind;
 mod label_map;
 mod list;
 mod load_all;
 mod loader;
+mod object_crop;
+mod objects;
+pub mod open_images;
 pub(crate) mod order;
 mod pairs;
 mod pixels;
@@ -38,6 +43,8 @@ pub use decode::{read_image, write_png};
 pub use kind::{DepthForm, Kind, KindName};
 pub use load_all::{Loaded, load_all, load_rasters};
 pub use loader::{Batch, Loader, LoaderConfig};
+pub use object_crop::{CropMethod, ObjectCrop};
+pub use objects::{Area, Category, Object, ObjectFilter, ObjectSet, PictureObjects, View};
 pub use pairs::companions;
 pub use pixels::{
     GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,

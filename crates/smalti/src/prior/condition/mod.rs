@@ -1,6 +1,7 @@
 //! What a prior is conditioned on, as tokens that stand before the codes. One file each, all behind [`Condition`].
 
 mod class;
+pub mod layout;
 mod none;
 
 pub use class::ClassCondition;
