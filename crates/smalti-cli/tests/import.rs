@@ -32,6 +32,7 @@ fn tokenizer(folder: &Path, quantizer: QuantizerKind) -> PathBuf {
         tokenizer: Tokenizer::new(&mut init, &config),
         tokenizer_config: config,
         prior: None,
+        condition: None,
         info: ModelInfo::default(),
     };
     let path = folder.join("model.safetensors");

@@ -4,9 +4,11 @@ mod common;
 
 use burn::tensor::{Shape, Tensor, TensorData};
 use common::*;
-use smalti::checkpoint::TensorMap;
+use smalti::checkpoint::{HostTensor, TensorMap};
+use smalti::data::{LabelImage, Raster};
 use smalti::model::{Model, import};
 use smalti::prior::codes::CodeSet;
+use smalti::prior::condition::{Condition, Conditioning, Window};
 use smalti::prior::trainer::{code_logits, nats_per_code};
 use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
 use smalti::tokenizer::loss::label_map_loss;
@@ -265,6 +267,100 @@ fn check_transformer(folder: &str) {
         // A rounding apart at the most.
         assert_near("greedy picture", &ours, &theirs, 1.0);
     }
+}
+
+/// The codes of a golden file, with the condition's tokens beside them.
+fn with_condition(model: &Model, io: &TensorMap) -> CodeSet {
+    let (config, _) = model.require_prior().unwrap();
+    let mut set = CodeSet::new(model, config.rows, config.columns);
+    set.codes = io["z_indices"].as_i64().unwrap().to_vec();
+    set.condition = io["c_indices"].as_i64().unwrap().to_vec();
+    set
+}
+
+/// Logits and loss under a condition of many tokens.
+fn check_long_condition(model: &Model, io: &TensorMap) {
+    let (config, gpt) = model.require_prior().unwrap();
+    let set = with_condition(model, io);
+    let rows = smalti::prior::trainer::sequences(config, &set, &[0, 1]).unwrap();
+    let shape = Shape::from([2, config.condition.length() + config.codes()]);
+    let tokens = Tensor::from_data(TensorData::new(rows.concat(), shape), &device());
+    let logits = values(code_logits(gpt, config, tokens));
+    assert_near("logits", &logits, io["logits"].as_f32().unwrap(), 1e-3);
+    let nats = nats_per_code(gpt, config, &set, &[0, 1], &device()).unwrap();
+    let loss = ((nats[0] + nats[1]) / 2.0) as f32;
+    assert_near("loss", &[loss], io["loss"].as_f32().unwrap(), 1e-4);
+    let pixels = picture(&io["x"], &device());
+    let ours = codes(model.tokenizer.encode(pixels).codes);
+    assert_eq!(ours, set.codes);
+}
+
+#[test]
+fn coordinate_conditional_transformer() {
+    let Some((model, io)) = load("transformer-coord-tiny") else {
+        return;
+    };
+    check_long_condition(&model, &io);
+    let (config, _) = model.require_prior().unwrap();
+    let Condition::Coord(coordinates) = config.condition else {
+        panic!("the configuration says coord");
+    };
+    // The whole picture is one crop.
+    let tokens = coordinates.of_picture([64, 64]).unwrap();
+    let theirs = io["c_indices"].as_i64().unwrap();
+    for picture in theirs.chunks(tokens.whole().len()) {
+        assert_eq!(tokens.whole(), picture);
+    }
+}
+
+#[test]
+fn segmentation_conditional_transformer() {
+    let Some((model, io)) = load("transformer-segmentation-tiny") else {
+        return;
+    };
+    check_long_condition(&model, &io);
+    let (config, _) = model.require_prior().unwrap();
+    assert_eq!(config.unmasked_prefix, 256);
+    let picture = config.condition.second_picture().unwrap();
+    let own = [config.rows, config.columns];
+    let labels = |name: &str, index: usize| label_map(&io[name], index);
+    let tokenizer = model.condition_tokenizer();
+    let squares = [labels("c", 0), labels("c", 1)];
+    let ours = picture.codes.of_squares(tokenizer, &squares).unwrap();
+    assert_eq!(ours, io["c_indices"].as_i64().unwrap());
+    // A larger one, of which the prior sees a window at a time.
+    let large = labels("window_c", 0);
+    let grid = [24, 20];
+    let tokens = picture.codes.of_picture(tokenizer, &large, grid, own);
+    let tokens = tokens.unwrap();
+    let theirs = io["window_c_indices"].as_i64().unwrap();
+    assert_eq!(tokens.whole(), theirs);
+    let window = Window {
+        rows: 5..21,
+        columns: 3..19,
+        grid,
+    };
+    let part: Vec<i64> = (5..21)
+        .flat_map(|row| &theirs[row * 20 + 3..][..16])
+        .copied()
+        .collect();
+    assert_eq!(tokens.tokens(&window), part);
+}
+
+/// A one-hot map `[b, classes, h, w]` as the indices of its classes.
+fn label_map(one_hot: &HostTensor, index: usize) -> Raster {
+    let [_, classes, height, width] = one_hot.shape[..] else {
+        panic!("a batch of maps");
+    };
+    let all = one_hot.as_f32().unwrap();
+    let map = &all[index * classes * height * width..][..classes * height * width];
+    let label = |place: usize| {
+        let mut classes = map.chunks(height * width);
+        classes.position(|class| class[place] == 1.0).unwrap() as u16
+    };
+    let labels = (0..height * width).map(label).collect();
+    let map = LabelImage::from_raw(width as u32, height as u32, labels).unwrap();
+    Raster::Labels { map, classes }
 }
 
 #[test]

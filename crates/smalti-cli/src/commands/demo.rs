@@ -154,6 +154,7 @@ impl Demo {
         let job = PriorJob {
             recipe,
             tokenizer,
+            condition_tokenizer: None,
             out: self.out.join("prior"),
             resume: false,
         };

@@ -4,6 +4,7 @@ use crate::{Common, models, output};
 use clap::Args;
 use serde_json::json;
 use smalti::model::Model;
+use smalti::prior::PriorConfig;
 use smalti::prior::condition::Condition;
 use smalti::{Module, Result};
 use std::path::PathBuf;
@@ -38,6 +39,14 @@ pub fn kind(model: &Model) -> &'static str {
         None => "tokenizer",
         Some(Condition::None(_)) => "tokenizer and unconditional prior",
         Some(Condition::Class(_)) => "tokenizer and class-conditional prior",
+        Some(Condition::Coord(_)) => "tokenizer and coordinate-conditional prior",
+        Some(Condition::Segmentation(_)) => "tokenizer and segmentation-conditional prior",
+        Some(Condition::Depth(_)) => "tokenizer and depth-conditional prior",
+        Some(Condition::Edges(_)) => "tokenizer and edge-conditional prior",
+        Some(Condition::Pose(_)) => "tokenizer and pose-conditional prior",
+        Some(Condition::Lowres(_)) => "tokenizer and superresolution prior",
+        Some(Condition::Layout(_)) => "tokenizer and layout-conditional prior",
+        Some(Condition::Text(_)) => "tokenizer and text-conditional prior",
     }
 }
 
@@ -64,9 +73,7 @@ fn lines(model: &Model) -> Vec<String> {
             config.columns,
             gpt.num_params() as f64 / 1e6
         ));
-        if let Condition::Class(condition) = &config.condition {
-            lines.push(format!("classes    {}", condition.describe()));
-        }
+        lines.extend(condition(config));
     }
     lines.push(format!("trained    {} steps", model.info.step));
     if let Some(path) = model.info.data.get("path").and_then(|path| path.as_str()) {
@@ -79,5 +86,30 @@ fn lines(model: &Model) -> Vec<String> {
         lines.push(format!("license    {}", model.info.license));
     }
     lines.push(format!("hash       {}", model.tokenizer_hash()));
+    lines
+}
+
+/// What the prior's pictures are drawn under.
+fn condition(config: &PriorConfig) -> Vec<String> {
+    let length = config.condition.length();
+    let mut lines = match &config.condition {
+        Condition::None(_) => Vec::new(),
+        Condition::Class(classes) => vec![format!("classes    {}", classes.describe())],
+        Condition::Layout(layout) => vec![format!(
+            "layout     up to {} objects of {}, {length} tokens",
+            layout.max_objects,
+            layout.describe()
+        )],
+        Condition::Text(_) => vec![format!(
+            "condition  text, {length} vectors before the codes"
+        )],
+        other => vec![format!(
+            "condition  {}, {length} tokens before the codes",
+            other.name()
+        )],
+    };
+    if !config.order.is_raster() {
+        lines.push(format!("order      {:?}", config.order));
+    }
     lines
 }

@@ -3,12 +3,19 @@
 use crate::{Common, models, output, parse_weights, progress};
 use clap::Args;
 use serde_json::json;
-use smalti::data::{Transform, read_image};
+use smalti::data::{Item, Transform};
+use smalti::model::Model;
+use smalti::prior::condition::Condition;
+use smalti::prior::maker::SequenceMaker;
+use smalti::prior::sequences::sequences;
+use smalti::prior::source::Material;
+use smalti::prior::squares::Cutter;
 use smalti::prior::trainer::nats_per_code;
-use smalti::prior::{CodeSet, Decoder};
+use smalti::prior::{CodeSet, Decoder, PriorConfig};
 use smalti::sample::WeightFormat;
 use smalti::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 
 /// Example: smalti nll --model run a.png b.png
 ///
@@ -23,6 +30,12 @@ pub struct Nll {
     /// The class of the pictures, by name or number
     #[arg(long)]
     class: Option<String>,
+    /// For priors with another condition: the folder that has its file for each picture, under the picture's name
+    #[arg(long, value_name = "PATH")]
+    condition_data: Option<PathBuf>,
+    /// The folder of the text encoder [default: as in training]
+    #[arg(long, value_name = "DIR")]
+    text_encoder: Option<PathBuf>,
     /// Measure with the weights of the prior kept in fewer bits, as `sample --weights` draws with them
     #[arg(long, value_parser = parse_weights)]
     weights: Option<WeightFormat>,
@@ -41,34 +54,54 @@ impl Nll {
             ));
         }
         let class = config.condition.class(self.class.as_deref())?;
-        // Without a class, a class-conditional prior says so before any picture is read.
-        config.condition.tokens(class)?;
-        let transform = Transform::middle(size, false);
+        if let Condition::None(_) | Condition::Class(_) = &config.condition {
+            // Without a class, a class-conditional prior says so before any picture is read.
+            config.condition.tokens(class)?;
+        }
+        let material = self.material(&model, config)?;
         let bar = progress::bar(common, self.images.len() as u64, "pictures");
-        let compact = |weights| Decoder::new(gpt.clone(), config, weights);
-        let decoder = self.weights.map(compact);
+        let decoder = self.decoder(&model)?;
         let mut nats = Vec::new();
-        let mut set = CodeSet::new(&model, config.rows, config.columns);
-        set.classes = class.iter().map(|&class| class as i64).collect();
         for image in &self.images {
-            let middle = transform
-                .center(&read_image(image, model.background())?)
-                .map_err(|error| Error::file(image, error.to_string()))?;
-            set.codes.clear();
-            set.encode(&model, &[middle], size);
+            let mut set = sequence(&model, &material, image, size)?;
+            set.classes = class.iter().map(|&class| class as i64).collect();
             nats.extend(match &decoder {
                 None => nats_per_code(gpt, config, &set, &[0], &model.device())?,
                 Some(decoder) => {
-                    let condition = config.condition.tokens(class)?;
-                    let codes = set.picture(0).to_vec();
-                    decoder.nats_per_code(&[condition], &[codes])
+                    let tokens = sequences(config, &set, &[0])?.concat();
+                    let (condition, codes) = tokens.split_at(config.condition.tokens_before());
+                    let [condition, codes] = [condition, codes].map(<[i64]>::to_vec);
+                    decoder.nats_per_code(from_ref(&condition), from_ref(&codes))
                 }
             });
             bar.inc(1);
         }
         bar.finish_and_clear();
-        self.report(common, &nats, model.tokenizer_config.codebook_size);
+        self.report(common, &nats, model.tokenizer_config.codes());
         Ok(())
+    }
+
+    fn material(&self, model: &Model, config: &PriorConfig) -> Result<Material> {
+        let trained = model.info.recipe.get("text_encoder");
+        let trained = trained.and_then(|path| path.as_str());
+        let trained = trained.filter(|path| !path.is_empty()).map(PathBuf::from);
+        let encoder = self.text_encoder.clone().or(trained);
+        let given = self.condition_data.as_deref();
+        Material::for_pictures(&config.condition, given, encoder.as_deref())
+    }
+
+    /// The prior with compact weights, if these are to be measured.
+    fn decoder(&self, model: &Model) -> Result<Option<Decoder>> {
+        let (config, gpt) = model.require_prior()?;
+        let Some(weights) = self.weights else {
+            return Ok(None);
+        };
+        if config.condition.tokens_before() == 0 {
+            return Err(Error::input(
+                "--weights measures priors whose condition is made of tokens; this one's is made of vectors",
+            ));
+        }
+        Ok(Some(Decoder::new(gpt.clone(), config, weights)))
     }
 
     fn report(&self, common: &Common, nats: &[f64], codebook_size: usize) {
@@ -107,4 +140,34 @@ impl Nll {
             lines
         });
     }
+}
+
+/// The middle of a picture as the prior reads it.
+fn sequence(model: &Model, material: &Material, image: &Path, size: usize) -> Result<CodeSet> {
+    let (config, _) = model.require_prior()?;
+    let condition = &config.condition;
+    let source = material.source_of(condition, image)?;
+    let cutter = Cutter {
+        transform: Transform::middle(size, false),
+        crops: 1,
+        seed: 0,
+        background: model.background(),
+        companions: source.companions(condition),
+    };
+    let item = Item {
+        path: image.to_path_buf(),
+        class: None,
+    };
+    let (squares, bad) = cutter.cut(from_ref(&item), 0)?;
+    if let Some((path, reason)) = bad.into_iter().next() {
+        return Err(Error::file(path, reason));
+    }
+    let maker = SequenceMaker {
+        tokenizer: model,
+        condition,
+        condition_tokenizer: model.condition_tokenizer(),
+        source: &source,
+        seed: 0,
+    };
+    maker.make(&squares)
 }

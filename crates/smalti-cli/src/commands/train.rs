@@ -222,8 +222,43 @@ pub fn load_lpips(setting: &str, common: &Common) -> Result<Option<Lpips>> {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ConditionName {
+    /// Nothing
     None,
+    /// The folder a picture lies in
     Class,
+    /// Where in the picture a crop was taken
+    Coord,
+    /// A label map of the same name in --condition-data
+    Segmentation,
+    /// A depth map of the same name
+    Depth,
+    /// A picture of the edges, of the same name
+    Edges,
+    /// A picture of the people's skeletons, of the same name
+    Pose,
+    /// The picture itself with fewer pixels
+    Lowres,
+    /// Objects and their boxes, in annotations in the form of COCO or Open Images
+    Layout,
+    /// Captions in a table, or in text files beside the pictures
+    Text,
+}
+
+impl ConditionName {
+    fn kind(self) -> ConditionKind {
+        match self {
+            Self::None => ConditionKind::None,
+            Self::Class => ConditionKind::Class,
+            Self::Coord => ConditionKind::Coord,
+            Self::Segmentation => ConditionKind::Segmentation,
+            Self::Depth => ConditionKind::Depth,
+            Self::Edges => ConditionKind::Edges,
+            Self::Pose => ConditionKind::Pose,
+            Self::Lowres => ConditionKind::Lowres,
+            Self::Layout => ConditionKind::Layout,
+            Self::Text => ConditionKind::Text,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -236,6 +271,12 @@ pub struct TrainPrior {
     /// What the prior is conditioned on [default: none]
     #[arg(long, value_enum)]
     condition: Option<ConditionName>,
+    /// What the condition is made from: a folder of files with the names of the pictures, annotations, or captions
+    #[arg(long, value_name = "PATH")]
+    condition_data: Option<PathBuf>,
+    /// The tokenizer of the condition's pictures: a model file or a run folder
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    condition_tokenizer: Option<PathBuf>,
 }
 
 impl TrainPrior {
@@ -248,10 +289,13 @@ impl TrainPrior {
             settings.tokenizer = tokenizer.clone();
         }
         if let Some(condition) = self.condition {
-            settings.condition = match condition {
-                ConditionName::None => ConditionKind::None,
-                ConditionName::Class => ConditionKind::Class,
-            };
+            settings.condition = condition.kind();
+        }
+        if let Some(data) = &self.condition_data {
+            settings.condition_data = data.clone();
+        }
+        if let Some(tokenizer) = &self.condition_tokenizer {
+            settings.condition_tokenizer = tokenizer.clone();
         }
         check_data(&settings.data)?;
         let (validation, seed, batch) = (settings.validation, settings.seed, settings.batch.max(1));
@@ -259,16 +303,22 @@ impl TrainPrior {
             .training
             .epochs(&settings.data, validation, seed, batch)?
         {
-            // Mirrored pictures are sequences of their own.
-            let passes = if settings.flip { 2 } else { 1 };
+            // Every square and every mirrored one is a sequence of its own.
+            let passes = settings.sequences_per_picture() as u64;
             (settings.steps, settings.minutes) = (steps.saturating_mul(passes), 0.0);
         }
         recipe.check()?;
         let (out, resume) = self.training.run_folder();
-        let tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume, common)?;
+        let mut tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume, common)?;
+        let condition_tokenizer = match tokenizer.condition.take() {
+            // A continued run has this one in its checkpoint as well.
+            Some(own) if resume && tokenizer.prior.is_some() => Some(*own),
+            _ => load_condition_tokenizer(&recipe.training.condition_tokenizer, common)?,
+        };
         let job = PriorJob {
             recipe,
             tokenizer,
+            condition_tokenizer,
             out: out.clone(),
             resume,
         };
@@ -293,6 +343,19 @@ fn load_tokenizer(path: &Path, run: &Path, resume: bool, common: &Common) -> Res
         )),
         None => models::load_for_pictures(path, common),
     }
+}
+
+/// The tokenizer of the condition's pictures, if one is named.
+fn load_condition_tokenizer(path: &Path, common: &Common) -> Result<Option<Model>> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let model = models::load(path, common)?;
+    Ok(Some(Model {
+        prior: None,
+        condition: None,
+        ..model
+    }))
 }
 
 fn finish(common: &Common, stage: &str, run: &Path, trained: &Trained) {

@@ -53,11 +53,8 @@ fn code_set(config: &PriorConfig, pictures: usize) -> CodeSet {
         codes: networks::codes(pictures * config.codes(), config.vocabulary_size),
         rows: config.rows,
         columns: config.columns,
-        classes: Vec::new(),
-        tokenizer_hash: String::new(),
-        factor: 0,
         codebook_size: config.vocabulary_size,
-        origin: String::new(),
+        ..CodeSet::default()
     }
 }
 

@@ -19,6 +19,8 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 use walk::Walk;
 
+pub(super) use safetensors_file::{Place, begins as begins_safetensors, places};
+
 /// How a checkpoint is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -5,9 +5,11 @@ mod budget;
 mod element;
 mod file;
 pub mod foreign;
+mod mapped;
 mod numpy;
 mod parameters;
 mod pickle;
+mod spool;
 mod tensor;
 mod torch;
 
@@ -17,3 +19,6 @@ pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values
 pub use parameters::{load_parameters, parameter_keys, parameters};
 pub use tensor::{HostTensor, TensorMap, Values};
 pub use torch::write_torch;
+
+pub use mapped::{MappedTensors, Rows};
+pub use spool::Spool;

@@ -37,6 +37,7 @@ mod webp;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use agreement::LabelAgreement;
+pub(crate) use bad::reason;
 pub use bad::{BadFile, none_readable};
 pub use dataset::{Dataset, Item};
 pub use decode::{read_image, write_png};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{ImageBuffer, Luma, Pixel, RgbImage};
 
-use super::decode::read_image;
+use super::decode::{MAX_SIDE, read_image};
 use super::depth_map::read_depth;
 use super::kind::{Kind, KindName};
 use super::label_map::read_labels;
@@ -13,7 +13,7 @@ use super::pixels::to_float;
 use super::scale;
 use super::show::{depth_color, label_color};
 use super::transform::{Filter, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The index of a class per pixel, or [`UNLABELLED`].
 pub type LabelImage = ImageBuffer<Luma<u16>, Vec<u16>>;
@@ -128,8 +128,46 @@ impl Raster {
         self.window(place, width, height)
     }
 
+    /// Scaled, in proportion, until it covers `width` × `height` pixels, and the middle of these. What has this size
+    /// already stays as it is.
+    ///
+    /// # Errors
+    /// When it has no pixels or cannot be scaled.
+    pub(crate) fn covering(self, width: u32, height: u32) -> Result<Self> {
+        let (own_width, own_height) = self.dimensions();
+        if own_width == 0 || own_height == 0 {
+            return Err(Error::input("it has no pixels"));
+        }
+        let product = |left: u32, right: u32| u64::from(left) * u64::from(right);
+        // The side that is too short for the proportions decides, and the other is at least as long as is wanted.
+        let size = if product(own_width, height) >= product(width, own_height) {
+            let scaled = product(own_width, height).div_ceil(u64::from(own_height));
+            (u32::try_from(scaled), Ok(height))
+        } else {
+            let scaled = product(own_height, width).div_ceil(u64::from(own_width));
+            (Ok(width), u32::try_from(scaled))
+        };
+        let (Ok(scaled_width), Ok(scaled_height)) = size else {
+            return Err(Error::input("it is too long and thin to be scaled"));
+        };
+        let longest = scaled_width.max(scaled_height);
+        if longest > MAX_SIDE.max(width).max(height) {
+            return Err(Error::input("it is too long and thin to be scaled"));
+        }
+        let scaled = match (scaled_width, scaled_height) == (own_width, own_height) {
+            true => self,
+            false => self.resized((scaled_width, scaled_height), Filter::Lanczos)?,
+        };
+        let place = Place {
+            x: (scaled_width - width) / 2,
+            y: (scaled_height - height) / 2,
+            mirrored: false,
+        };
+        Ok(scaled.window(place, width, height))
+    }
+
     /// Scaled to these sides: pictures with `filter`, depth linearly, and labels never mixed.
-    pub(super) fn resized(&self, size: (u32, u32), filter: Filter) -> Result<Self> {
+    pub(crate) fn resized(&self, size: (u32, u32), filter: Filter) -> Result<Self> {
         Ok(match self {
             Self::Rgb(image) => Self::Rgb(scale::rgb(image, size, filter)?),
             Self::Labels { map, classes } => Self::Labels {
@@ -264,6 +302,25 @@ mod tests {
         assert_eq!(
             labels(2, &[1, 2, 3, 4], 5).mirrored(),
             labels(2, &[2, 1, 4, 3], 5)
+        );
+    }
+
+    #[test]
+    fn a_covering_picture_keeps_its_proportions_and_its_middle() {
+        let picture = RgbImage::from_fn(60, 20, |x, _| Rgb([x as u8 * 4; 3]));
+        let picture = Raster::from(picture);
+        assert_eq!(picture.clone().covering(60, 20).unwrap(), picture);
+        let cut = picture.clone().covering(20, 20).unwrap();
+        assert_eq!(floats(&cut)[0], to_float(20 * 4));
+        for (width, height) in [(7, 50), (120, 40), (16, 16), (61, 20), (1, 1)] {
+            let cut = picture.clone().covering(width, height).unwrap();
+            assert_eq!(cut.dimensions(), (width, height));
+        }
+        assert!(Raster::from(RgbImage::new(0, 3)).covering(4, 4).is_err());
+        assert!(
+            Raster::from(RgbImage::new(3, 30_000))
+                .covering(64, 64)
+                .is_err()
         );
     }
 

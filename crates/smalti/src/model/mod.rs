@@ -1,8 +1,10 @@
 //! The model file: weights, configuration and provenance in one safetensors file, enough to run it anywhere.
 
+mod condition;
 mod export;
 mod import;
 
+pub use condition::Given;
 pub use export::{ExportFormat, export};
 pub use import::{Format, Imported, import};
 
@@ -13,6 +15,7 @@ use crate::data::{Kind, KindName};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::ops::Precision;
+use crate::prior::condition::{Condition, Conditioning};
 use crate::prior::{Gpt, PriorConfig};
 use crate::tokenizer::remap::UnknownCode;
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The version of the file's layout. Readers refuse newer ones.
 const FORMAT: u64 = 1;
@@ -49,6 +53,8 @@ pub struct Model {
     pub tokenizer_config: TokenizerConfig,
     pub tokenizer: Tokenizer,
     pub prior: Option<(PriorConfig, Gpt)>,
+    /// The tokenizer of the pictures that the prior is conditioned on, where that is another.
+    pub condition: Option<Box<Model>>,
     pub info: ModelInfo,
 }
 
@@ -71,9 +77,11 @@ impl Model {
         let prior = self
             .prior
             .map(|(config, gpt)| (config, gpt.with_precision(precision)));
+        let condition = self.condition;
         Self {
             tokenizer: self.tokenizer.with_precision(precision),
             prior,
+            condition: condition.map(|model| Box::new(model.with_precision(precision))),
             ..self
         }
     }
@@ -82,7 +90,11 @@ impl Model {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = self.tokenizer_tensors();
         if let Some((_, gpt)) = &self.prior {
-            tensors.extend(parameters(gpt, "transformer.", Gpt::key));
+            tensors.extend(parameters(gpt, "", Gpt::file_key));
+        }
+        if let Some(condition) = &self.condition {
+            let tokenizer = &condition.tokenizer;
+            tensors.extend(parameters(tokenizer, condition::PREFIX, str::to_string));
         }
         let config = Config {
             tokenizer: self.tokenizer_config.clone(),
@@ -128,7 +140,7 @@ impl Model {
             .map_err(|error| Error::file(path, error.to_string()))
     }
 
-    /// Builds a model from tensors under our keys: `tokenizer.…`, `transformer.…`.
+    /// Builds a model from tensors under our keys: `tokenizer.…`, `transformer.…`, `condition.…`.
     pub fn from_tensors(
         tokenizer_config: TokenizerConfig,
         prior_config: Option<PriorConfig>,
@@ -146,6 +158,7 @@ impl Model {
                     tokenizer_config.codes()
                 )));
             }
+            condition::check(config, &tokenizer_config)?;
             asked = asked.saturating_add(config.least_parameters());
             if config.least_tensors() > tensors.len() {
                 return Err(Error::input(format!(
@@ -167,22 +180,18 @@ impl Model {
         if let Some(remap) = &tokenizer.remap {
             remap.check(tokenizer_config.codebook_size)?;
         }
-        let prior = match prior_config {
-            Some(config) => {
-                let gpt = load_parameters(
-                    Gpt::new(&mut init, &config),
-                    tensors,
-                    "transformer.",
-                    Gpt::key,
-                )?;
-                Some((config, gpt))
-            }
-            None => None,
-        };
+        let (mut prior, mut condition) = (None, None);
+        if let Some(config) = prior_config {
+            let gpt = Gpt::new(&mut init, &config);
+            let gpt = load_parameters(gpt, tensors, "", Gpt::file_key)?;
+            condition = condition::load(&mut init, &config.condition, tensors)?;
+            prior = Some((config, gpt));
+        }
         Ok(Self {
             tokenizer_config,
             tokenizer,
             prior,
+            condition,
             info: ModelInfo::default(),
         })
     }
@@ -278,6 +287,28 @@ impl Model {
     /// A model without one.
     pub fn take_prior(&mut self) -> Result<(PriorConfig, Gpt)> {
         self.prior.take().ok_or_else(no_prior)
+    }
+
+    /// What makes the codes of the pictures that the prior is conditioned on: a tokenizer of the condition's own, or the
+    /// model's.
+    pub fn condition_tokenizer(&self) -> &Self {
+        self.condition.as_deref().unwrap_or(self)
+    }
+
+    /// What a picture without a condition is drawn under, if the prior was trained with such, for guidance.
+    ///
+    /// # Errors
+    /// A model without a prior.
+    pub fn unconditional(&self) -> Result<Option<Arc<dyn Conditioning>>> {
+        let (config, gpt) = self.require_prior()?;
+        let Condition::Text(text) = &config.condition else {
+            return Ok(config.unconditional());
+        };
+        if !text.droppable {
+            return Ok(None);
+        }
+        let vectors = gpt.vectors_without_text();
+        Ok(vectors.map(|vectors| Arc::new(vectors) as Arc<dyn Conditioning>))
     }
 
     /// SHA-256 of the tokenizer's weights, in hexadecimal. Codes are only good with the tokenizer that made them.

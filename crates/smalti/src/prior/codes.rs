@@ -1,7 +1,8 @@
-//! Codes of many pictures, computed once and kept in a file.
+//! Codes of many pictures, computed once and kept in a file, and what the condition says of them.
 
+use super::sequences::Sequences;
 use crate::checkpoint::{HostTensor, TensorMap, host_codes, read_tensors, write_tensors};
-use crate::data::squares;
+use crate::data::{Raster, squares, tensor_of};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The codes of pictures of one size.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CodeSet {
     /// `[n, rows, columns]`, row-major.
     pub codes: Vec<i64>,
@@ -17,6 +18,10 @@ pub struct CodeSet {
     pub columns: usize,
     /// One class per picture, or empty.
     pub classes: Vec<i64>,
+    /// The tokens of the condition, `[n, tokens]`, or empty.
+    pub condition: Vec<i64>,
+    /// The vectors of texts, `[n, length]`, or empty.
+    pub texts: Vec<f32>,
     /// Of the tokenizer that made them.
     pub tokenizer_hash: String,
     pub factor: usize,
@@ -41,6 +46,16 @@ impl CodeSet {
         &self.codes[index * size..(index + 1) * size]
     }
 
+    /// The condition's tokens of one picture.
+    pub fn condition(&self, index: usize) -> &[i64] {
+        row(&self.condition, self.len(), index)
+    }
+
+    /// The vector of one picture's text.
+    pub fn text(&self, index: usize) -> &[f32] {
+        row(&self.texts, self.len(), index)
+    }
+
     /// The class of one picture.
     pub fn class(&self, index: usize) -> Option<usize> {
         self.classes
@@ -51,14 +66,12 @@ impl CodeSet {
     /// An empty set for codes of `model`.
     pub fn new(model: &Model, rows: usize, columns: usize) -> Self {
         Self {
-            codes: Vec::new(),
             rows,
             columns,
-            classes: Vec::new(),
             tokenizer_hash: model.tokenizer_hash(),
             factor: model.tokenizer_config.factor(),
             codebook_size: model.tokenizer_config.codes(),
-            origin: String::new(),
+            ..Self::default()
         }
     }
 
@@ -71,7 +84,17 @@ impl CodeSet {
         }
     }
 
-    /// Writes the codes: `codes` `[n, rows, columns]`, `classes` `[n]` if there are any.
+    /// The same for pictures of one size that were not turned into bytes.
+    pub fn encode_rasters(&mut self, model: &Model, pictures: &[Raster]) {
+        for chunk in pictures.chunks(32) {
+            let pixels = tensor_of(chunk, &model.device());
+            self.codes
+                .extend(host_codes(model.tokenizer.encode(pixels).codes));
+        }
+    }
+
+    /// Writes the codes: `codes` `[n, rows, columns]`, and if there are any `classes` `[n]`, `condition` `[n, tokens]`
+    /// and `texts` `[n, length]`.
     pub fn save(&self, path: &Path) -> Result<()> {
         let shape = [self.len(), self.rows, self.columns];
         let mut tensors = TensorMap::new();
@@ -82,13 +105,29 @@ impl CodeSet {
                 HostTensor::i64([self.classes.len()], self.classes.clone()),
             );
         }
-        let metadata = BTreeMap::from([
+        let count = self.len().max(1);
+        if !self.condition.is_empty() {
+            let shape = [self.len(), self.condition.len() / count];
+            tensors.insert(
+                "condition".into(),
+                HostTensor::i64(shape, self.condition.clone()),
+            );
+        }
+        if !self.texts.is_empty() {
+            let shape = [self.len(), self.texts.len() / count];
+            tensors.insert("texts".into(), HostTensor::f32(shape, self.texts.clone()));
+        }
+        write_tensors(path, &tensors, &self.metadata())
+    }
+
+    /// What is said of the codes in their file.
+    pub(super) fn metadata(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
             ("tokenizer".to_string(), self.tokenizer_hash.clone()),
             ("f".to_string(), self.factor.to_string()),
             ("codebook_size".to_string(), self.codebook_size.to_string()),
             ("origin".to_string(), self.origin.clone()),
-        ]);
-        write_tensors(path, &tensors, &metadata)
+        ])
     }
 
     /// Reads a file of codes.
@@ -131,11 +170,15 @@ impl CodeSet {
             .get("classes")
             .and_then(HostTensor::as_i64)
             .unwrap_or_default();
+        let condition = tensors.get("condition").and_then(HostTensor::as_i64);
+        let texts = tensors.get("texts").and_then(HostTensor::as_f32);
         let set = Self {
             codes: values.to_vec(),
             rows,
             columns,
             classes: classes.to_vec(),
+            condition: condition.unwrap_or_default().to_vec(),
+            texts: texts.unwrap_or_default().to_vec(),
             tokenizer_hash: metadata.get("tokenizer").cloned().unwrap_or_default(),
             factor: number("f").unwrap_or(0),
             codebook_size,
@@ -143,6 +186,14 @@ impl CodeSet {
         };
         if !set.classes.is_empty() && set.classes.len() != set.len() {
             return Err(broken("`classes` is not as long as `codes`"));
+        }
+        for (name, length) in [
+            ("condition", set.condition.len()),
+            ("texts", set.texts.len()),
+        ] {
+            if !length.is_multiple_of(set.len().max(1)) {
+                return Err(broken(&format!("`{name}` is not as long as `codes`")));
+            }
         }
         Ok(set)
     }
@@ -164,6 +215,34 @@ impl CodeSet {
             "these codes were made by another tokenizer than this model's: encode the pictures again with this one",
         ))
     }
+}
+
+impl Sequences for CodeSet {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn codes(&self, index: usize) -> Vec<i64> {
+        self.picture(index).to_vec()
+    }
+
+    fn class(&self, index: usize) -> Option<usize> {
+        self.class(index)
+    }
+
+    fn condition(&self, index: usize) -> Vec<i64> {
+        self.condition(index).to_vec()
+    }
+
+    fn text(&self, index: usize) -> Vec<f32> {
+        self.text(index).to_vec()
+    }
+}
+
+/// Row `index` of values in `count` rows of one length.
+fn row<T>(values: &[T], count: usize, index: usize) -> &[T] {
+    let length = values.len() / count.max(1);
+    &values[index * length..][..length]
 }
 
 /// Rows of tokens as a tensor `[rows, tokens]`.

@@ -1,8 +1,10 @@
 //! The shape of a prior: everything that decides which parameters it has and what they compute.
 
-use super::condition::Condition;
+use super::condition::{Condition, Conditioning, Fixed};
+use super::order::ScanOrder;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A transformer over codes. The defaults are small enough to train on a CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,13 @@ pub struct PriorConfig {
     /// The first positions that see each other in both directions (`n_unmasked`).
     pub unmasked_prefix: usize,
     pub condition: Condition,
+    /// In which order the codes of the grid follow each other.
+    #[serde(skip_serializing_if = "ScanOrder::is_raster")]
+    pub order: ScanOrder,
+    /// The token that stood in the place of all of the condition's where training left it out. Codes and conditions are
+    /// below it: the vocabulary is larger by one because of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nothing_token: Option<usize>,
 }
 
 impl Default for PriorConfig {
@@ -42,6 +51,8 @@ impl Default for PriorConfig {
             attention_dropout: 0.0,
             unmasked_prefix: 0,
             condition: Condition::default(),
+            order: ScanOrder::Raster,
+            nothing_token: None,
         }
     }
 }
@@ -50,6 +61,18 @@ impl PriorConfig {
     /// Codes per picture.
     pub fn codes(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// The cell, in reading order, of every code of a sequence.
+    pub fn positions(&self) -> Vec<usize> {
+        self.order.positions(self.rows, self.columns)
+    }
+
+    /// The tokens that stand for no condition, if it was trained with those; a condition of vectors has no tokens (see
+    /// [`Model::unconditional`](crate::model::Model::unconditional)).
+    pub fn unconditional(&self) -> Option<Arc<dyn Conditioning>> {
+        let token = self.nothing_token? as i64;
+        Some(Arc::new(Fixed(vec![token; self.condition.tokens_before()])))
     }
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
@@ -63,7 +86,9 @@ impl PriorConfig {
             .vocabulary_size
             .saturating_mul(2)
             .saturating_add(self.block_size);
-        blocks.saturating_add(tables.saturating_mul(self.width))
+        blocks
+            .saturating_add(tables.saturating_mul(self.width))
+            .saturating_add(self.condition.least_parameters(self.width))
     }
 
     /// No network of this shape has fewer tensors: sixteen a layer. Layers of a single channel take far more memory
@@ -133,6 +158,126 @@ impl PriorConfig {
                 self.condition.length()
             )));
         }
-        self.condition.check(self.vocabulary_size)
+        if codes < 2 && self.condition.tokens_before() == 0 {
+            return Err(Error::input(
+                "the grid has a single code; with a condition of vectors alone there must be two",
+            ));
+        }
+        self.order.check(self.rows, self.columns)?;
+        self.check_vocabulary()
+    }
+
+    /// Whether conditions, and what stands for none, fit into the vocabulary.
+    fn check_vocabulary(&self) -> Result<()> {
+        match self.nothing_token {
+            Some(token) if token >= self.vocabulary_size => Err(Error::input(format!(
+                "nothing_token is {token}, but vocabulary_size is {}",
+                self.vocabulary_size
+            ))),
+            Some(token) => self.condition.check(token),
+            None => self.condition.check(self.vocabulary_size),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prior::condition::{ClassCondition, CoordCondition, Window};
+
+    fn small() -> PriorConfig {
+        PriorConfig {
+            rows: 4,
+            columns: 4,
+            block_size: 16,
+            vocabulary_size: 17,
+            condition: Condition::Class(ClassCondition {
+                classes: 16,
+                names: Vec::new(),
+            }),
+            ..PriorConfig::default()
+        }
+    }
+
+    #[test]
+    fn files_do_not_mention_what_is_not_used() {
+        let text = serde_json::to_string(&PriorConfig::default()).unwrap();
+        assert!(
+            !text.contains("order") && !text.contains("nothing"),
+            "{text}"
+        );
+        let config = PriorConfig {
+            order: ScanOrder::SpiralOut,
+            nothing_token: Some(16),
+            ..small()
+        };
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains(r#""order":"spiral-out","nothing_token":16"#));
+        assert_eq!(serde_json::from_str::<PriorConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn nothing_is_no_token_of_the_condition() {
+        assert!(small().unconditional().is_none());
+        let with = |token| PriorConfig {
+            nothing_token: Some(token),
+            ..small()
+        };
+        with(16).check().unwrap();
+        let nothing = with(16).unconditional().unwrap();
+        let window = Window {
+            rows: 0..4,
+            columns: 0..4,
+            grid: [4, 4],
+        };
+        assert_eq!(nothing.tokens(&window), [16]);
+        let error = with(17).check().unwrap_err().to_string();
+        assert!(error.contains("nothing_token is 17"), "{error}");
+        assert!(with(15).check().is_err(), "a class has that token");
+    }
+
+    #[test]
+    fn long_conditions_need_room() {
+        let config = PriorConfig {
+            block_size: 31,
+            condition: Condition::Coord(CoordCondition {
+                levels: 16,
+                factor: 4,
+                rows: 4,
+                columns: 4,
+            }),
+            unmasked_prefix: 16,
+            ..small()
+        };
+        config.check().unwrap();
+        let short = PriorConfig {
+            block_size: 30,
+            ..config
+        };
+        let error = short.check().unwrap_err().to_string();
+        assert!(
+            error.contains("16 condition token(s) need at least 31"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn orders_must_fit_the_grid() {
+        let config = PriorConfig {
+            order: ScanOrder::ZCurve,
+            rows: 3,
+            ..small()
+        };
+        let error = config.check().unwrap_err().to_string();
+        assert!(
+            error.contains("z-curve") && error.contains("3 × 4"),
+            "{error}"
+        );
+        let config = PriorConfig {
+            order: ScanOrder::Alternate,
+            ..config
+        };
+        config.check().unwrap();
+        assert_eq!(config.positions()[4..8], [7, 6, 5, 4]);
     }
 }

@@ -1,12 +1,14 @@
 //! The transformer of stage 2: a GPT over condition tokens and codes (paper section 3.2; taming/modules/transformer/mingpt.py).
 
+use super::condition::{Condition, TextPrefix, Vectors};
 use super::config::PriorConfig;
+use crate::checkpoint::host_values;
 use crate::initializer::Initializer;
 use crate::layers::{Embedding, LayerNorm, Linear};
 use crate::ops::{self, Attention, Precision};
 use burn::module::{Module, Param};
 use burn::nn::{Dropout, DropoutConfig};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Shape, Tensor, TensorData};
 
 /// A causal transformer with learned positions. Field paths are the authors' keys, but for the MLP ([`Gpt::key`]).
 #[derive(Module, Debug)]
@@ -17,6 +19,8 @@ pub struct Gpt {
     pub blocks: Vec<Block>,
     pub ln_f: LayerNorm,
     pub head: Linear,
+    /// What makes vectors of a text, where that is the condition.
+    pub text: Option<TextPrefix>,
     drop: Dropout,
     #[module(skip)]
     precision: Precision,
@@ -78,6 +82,13 @@ impl Gpt {
                 .collect(),
             ln_f: LayerNorm::new(init, config.width),
             head: Linear::new(init, [config.width, config.vocabulary_size], false),
+            text: match &config.condition {
+                Condition::Text(text) => {
+                    let vectors = [text.vectors, config.width];
+                    Some(TextPrefix::new(init, text.length, vectors))
+                }
+                _ => None,
+            },
             drop: DropoutConfig::new(config.embedding_dropout).init(),
             precision: Precision::F32,
         }
@@ -90,7 +101,12 @@ impl Gpt {
 
     /// Logits `[b, t, vocabulary]` for the token after each of `tokens` `[b, t]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        let mut hidden = self.drop.forward(self.embed(tokens, 0));
+        self.forward_vectors(self.tok_emb.forward(tokens))
+    }
+
+    /// [`Gpt::forward`] of vectors `[b, t, width]` in the place of embeddings: a condition need not be made of tokens.
+    pub fn forward_vectors(&self, vectors: Tensor<3>) -> Tensor<3> {
+        let mut hidden = self.drop.forward(self.place(vectors, 0));
         for block in &self.blocks {
             hidden = block.forward(hidden, self.precision);
         }
@@ -117,8 +133,13 @@ impl Gpt {
     /// Reads `tokens` `[b, t]` that follow what `cache` holds, and returns the logits after the last of them,
     /// `[b, vocabulary]`. Same numbers as [`Gpt::forward`] on the whole sequence; no dropout.
     pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
-        let [batch, count] = tokens.dims();
-        let mut hidden = self.embed(tokens, cache.length);
+        self.forward_cached_vectors(self.tok_emb.forward(tokens), cache)
+    }
+
+    /// [`Gpt::forward_cached`] of vectors `[b, t, width]` in the place of embeddings.
+    pub fn forward_cached_vectors(&self, vectors: Tensor<3>, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, count, _] = vectors.dims();
+        let mut hidden = self.place(vectors, cache.length);
         for (block, memory) in self.blocks.iter().zip(&mut cache.blocks) {
             hidden = block.forward_cached(hidden, memory, cache.length, self.precision);
         }
@@ -128,6 +149,32 @@ impl Gpt {
         let logits = self.head.forward(self.ln_f.forward(last), self.precision);
         let vocabulary = logits.dims()[2];
         logits.reshape([batch, vocabulary])
+    }
+
+    /// What stands before the codes of a picture with this text, given as the encoder's vector; `None` where the
+    /// condition is no text or one of another length.
+    pub fn text_vectors(&self, text: &[f32]) -> Option<Vectors> {
+        let prefix = self.text.as_ref()?;
+        if prefix.projection.weight.dims()[1] != text.len() {
+            return None;
+        }
+        let data = TensorData::new(text.to_vec(), Shape::from([1, text.len()]));
+        let text = Tensor::<2>::from_data(data, &self.pos_emb.val().device());
+        Some(Vectors(host_values(prefix.forward(text))))
+    }
+
+    /// What stands before the codes of a picture without a text; `None` where the condition is no text.
+    pub fn vectors_without_text(&self) -> Option<Vectors> {
+        let prefix = self.text.as_ref()?;
+        Some(Vectors(host_values(prefix.without_text(1))))
+    }
+
+    /// The key of a parameter in our files.
+    pub fn file_key(path: &str) -> String {
+        match path.strip_prefix("text.") {
+            Some(path) => format!("{}{path}", TextPrefix::KEYS),
+            None => format!("transformer.{}", Self::key(path)),
+        }
     }
 
     /// The authors' key of a parameter path: their MLP is a list of which the second entry is the activation.
@@ -141,11 +188,14 @@ impl Gpt {
         path.ends_with(".weight") && !path.contains("ln") && !path.starts_with("tok_emb")
     }
 
-    fn embed(&self, tokens: Tensor<2, Int>, first: usize) -> Tensor<3> {
-        let [_, count] = tokens.dims();
-        let positions = self.pos_emb.val();
-        let width = positions.dims()[2];
-        self.tok_emb.forward(tokens) + positions.slice([0..1, first..first + count, 0..width])
+    /// Adds the positions from `first` on.
+    fn place(&self, vectors: Tensor<3>, first: usize) -> Tensor<3> {
+        let [_, count, width] = vectors.dims();
+        vectors
+            + self
+                .pos_emb
+                .val()
+                .slice([0..1, first..first + count, 0..width])
     }
 }
 

@@ -15,17 +15,25 @@ pub(super) fn describe(
 ) -> Vec<String> {
     let training = &job.recipe.training;
     let parameters = trainer.gpt.num_params();
-    let sequences = pictures[0] * if training.flip { 2 } else { 1 };
-    vec![
+    let sequences = pictures[0] * training.sequences_per_picture();
+    let at_once = match training.micro_batch {
+        0 => training.batch,
+        most => most.min(training.batch),
+    };
+    let squares = match training.crops {
+        crops if crops > 1 => format!(" in {crops} squares each"),
+        _ => String::new(),
+    };
+    let mirrored = if training.flip {
+        " and as many mirrored ones"
+    } else {
+        ""
+    };
+    let mut lines = vec![
         format!(
-            "data      {}: {} pictures to train on{}, {} held back; {} codes each",
+            "data      {}: {} pictures to train on{squares}{mirrored}, {} held back; {} codes each",
             training.data.display(),
             pictures[0],
-            if training.flip {
-                " and as many mirrored ones"
-            } else {
-                ""
-            },
             pictures[1],
             config.codes()
         ),
@@ -45,13 +53,35 @@ pub(super) fn describe(
         ),
         format!(
             "memory    about {}",
-            bytes(memory(config, training.batch, parameters))
+            bytes(memory(config, at_once, parameters))
         ),
         format!("run       {}", job.out.display()),
-    ]
+    ];
+    if let Some(line) = condition(config) {
+        lines.insert(2, line);
+    }
+    lines
+}
+
+/// What stands before the codes, where that is more than one token.
+fn condition(config: &PriorConfig) -> Option<String> {
+    let (length, tokens) = (config.condition.length(), config.condition.tokens_before());
+    if length < 2 && config.nothing_token.is_none() {
+        return None;
+    }
+    let what = if tokens > 0 { "tokens" } else { "vectors" };
+    let nothing = match config.nothing_token {
+        Some(token) => format!(", or token {token} for none"),
+        None => String::new(),
+    };
+    Some(format!(
+        "condition {length} {what} before the {} codes{nothing}",
+        config.codes()
+    ))
 }
 
 /// Bytes: parameters with gradient and two moments, and about sixteen vectors per layer and position, and the logits.
+/// `batch` sequences go through the network at once.
 fn memory(config: &PriorConfig, batch: usize, parameters: usize) -> f64 {
     let positions = (batch * config.block_size) as f64;
     let floats = positions

@@ -1,8 +1,11 @@
 //! How a prior is trained: every setting of stage 2 with its default.
 
+use super::condition::TextPrefix;
+use super::condition::layout::Places;
 use super::config::PriorConfig;
-use crate::data::Transform;
-use crate::error::Result;
+use super::order::ScanOrder;
+use crate::data::{Resize, Transform};
+use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::training::settings::check_range;
 use crate::training::{AdamConfig, Budget, LearningRate, Routine};
@@ -22,6 +25,14 @@ pub struct PriorRecipe {
 pub enum ConditionKind {
     None,
     Class,
+    Coord,
+    Segmentation,
+    Depth,
+    Edges,
+    Pose,
+    Lowres,
+    Layout,
+    Text,
 }
 
 /// The part of [`PriorConfig`] that a person chooses.
@@ -34,6 +45,11 @@ pub struct PriorNetwork {
     pub embedding_dropout: f64,
     pub residual_dropout: f64,
     pub attention_dropout: f64,
+    /// In which order the codes of a picture follow each other: `raster`, `subsample`, `z-curve`, `spiral-out`,
+    /// `spiral-in`, `alternate` or `random`.
+    pub order: ScanOrder,
+    /// Whether the positions of the condition see each other in both directions.
+    pub unmasked_condition: bool,
 }
 
 impl Default for PriorNetwork {
@@ -46,6 +62,8 @@ impl Default for PriorNetwork {
             embedding_dropout: 0.1,
             residual_dropout: 0.1,
             attention_dropout: 0.0,
+            order: ScanOrder::Raster,
+            unmasked_condition: false,
         }
     }
 }
@@ -59,11 +77,37 @@ pub struct PriorTraining {
     /// The tokenizer: a model file or a run folder.
     pub tokenizer: PathBuf,
     pub condition: ConditionKind,
+    /// What the condition is made from: a folder of label maps, depth or other pictures under the names of the pictures;
+    /// annotations of objects; or a table of captions (without one, the text files beside the pictures).
+    pub condition_data: PathBuf,
+    /// The tokenizer of the condition's pictures, a model file or a run folder; without one, pictures are read by
+    /// `tokenizer`.
+    pub condition_tokenizer: PathBuf,
+    /// The side, in pixels, that the condition's pictures are brought to before they become codes; 0 leaves them.
+    pub condition_size: usize,
+    /// Probability with which a picture is learned without its condition, so that samples can be guided.
+    pub condition_dropout: f64,
+    /// Lowres: how many times smaller.
+    pub lowres_factor: usize,
+    /// Layout: `boxes` or `centers`; the most objects of a picture; how many tokens there are for them, 0 being as many
+    /// as codes; and whether tokens say which part of the picture is seen, and which objects are groups.
+    pub layout_places: Places,
+    pub layout_objects: usize,
+    pub layout_tokens: usize,
+    pub layout_crop: bool,
+    pub layout_groups: bool,
+    /// Text: the folder of the encoder, and how many vectors stand before the codes.
+    pub text_encoder: PathBuf,
+    pub text_vectors: usize,
     /// How long to train: steps, unless `minutes` is above 0.
     pub steps: u64,
     pub minutes: f64,
     /// Side of the square crops, in pixels; 0 takes the tokenizer's training size.
     pub size: usize,
+    /// The shorter side is brought to this before the crop; 0 means `size`.
+    pub resize: usize,
+    /// Squares that are taken of each picture: one is its middle, more are at random places.
+    pub crops: usize,
     /// Enlarge pictures that are smaller than `size`; without it they are skipped.
     pub enlarge: bool,
     /// Also train on the mirrored pictures.
@@ -71,11 +115,20 @@ pub struct PriorTraining {
     pub background: [u8; 3],
     pub validation: f64,
     pub batch: usize,
+    /// Send at most this many of them through the network at once, to save memory; 0 sends all.
+    pub micro_batch: usize,
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub final_learning_rate: f64,
     /// AdamW's decay of the linear layers' weights.
     pub weight_decay: f32,
+    /// Gradients longer than this are shortened to it; 0 leaves them.
+    pub gradient_clip: f32,
+    /// Decay of the moving average of the weights that is measured, shown and saved; 0 takes the weights as they are.
+    pub weight_average: f64,
+    /// Stop after so many measurements of the validation split without a better one, and keep the best model as
+    /// `best.safetensors`; 0 goes on to the end.
+    pub patience: u64,
     /// Probability with which an input code is kept; the others are replaced by random codes (the authors' `pkeep`).
     pub pkeep: f64,
     /// What the products of linear layers are made of, `f32` or `bf16`.
@@ -95,18 +148,36 @@ impl Default for PriorTraining {
             data: PathBuf::new(),
             tokenizer: PathBuf::new(),
             condition: ConditionKind::None,
+            condition_data: PathBuf::new(),
+            condition_tokenizer: PathBuf::new(),
+            condition_size: 0,
+            condition_dropout: 0.0,
+            lowres_factor: 4,
+            layout_places: Places::Boxes,
+            layout_objects: 30,
+            layout_tokens: 0,
+            layout_crop: true,
+            layout_groups: true,
+            text_encoder: PathBuf::new(),
+            text_vectors: TextPrefix::VECTORS,
             steps: 3000,
             minutes: 0.0,
             size: 0,
+            resize: 0,
+            crops: 1,
             enlarge: false,
             flip: true,
             background: [255, 255, 255],
             validation: 0.05,
             batch: 16,
+            micro_batch: 0,
             learning_rate: 5e-4,
             warmup_steps: 100,
             final_learning_rate: 0.1,
             weight_decay: 0.01,
+            gradient_clip: 0.0,
+            weight_average: 0.0,
+            patience: 0,
             pkeep: 1.0,
             precision: Precision::F32,
             seed: 0,
@@ -122,7 +193,20 @@ impl Default for PriorTraining {
 impl PriorTraining {
     /// How pictures become crops to tokenise.
     pub fn transform(&self) -> Transform {
-        Transform::middle(self.size, self.enlarge)
+        let shortest = if self.resize == 0 {
+            self.size
+        } else {
+            self.resize
+        };
+        Transform {
+            resize: Resize::Shortest(shortest),
+            ..Transform::middle(self.size, self.enlarge)
+        }
+    }
+
+    /// How many sequences a picture becomes.
+    pub fn sequences_per_picture(&self) -> usize {
+        self.crops.max(1) * if self.flip { 2 } else { 1 }
     }
 
     pub fn budget(&self) -> Budget {
@@ -178,7 +262,93 @@ impl PriorRecipe {
             1.0,
         )?;
         check_range("weight_decay", f64::from(training.weight_decay), 0.0, 1e3)?;
+        check_range("gradient_clip", f64::from(training.gradient_clip), 0.0, 1e6)?;
+        check_range("weight_average", training.weight_average, 0.0, 0.999_999)?;
         check_range("validation", training.validation, 0.0, 0.9)?;
-        check_range("pkeep", training.pkeep, 0.0, 1.0)
+        check_range("crops", training.crops as f64, 1.0, 1e4)?;
+        check_range("condition_dropout", training.condition_dropout, 0.0, 0.999)?;
+        check_range("pkeep", training.pkeep, 0.0, 1.0)?;
+        if training.condition_dropout > 0.0 && training.condition == ConditionKind::None {
+            return Err(Error::input(
+                "condition_dropout is set, but there is no condition to leave out: choose one with --condition",
+            ));
+        }
+        if training.patience > 0 && (training.validation <= 0.0 || training.validate_every == 0) {
+            return Err(Error::input(
+                "patience is set, but nothing is measured: set validation and validate_every above 0",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::settings::{Settings, set_from_argument, set_from_text, to_yaml};
+
+    #[track_caller]
+    fn refused(settings: &[&str], words: &str) {
+        let mut recipe = PriorRecipe::default();
+        for setting in settings {
+            let groups: &mut [&mut dyn Settings] = &mut [&mut recipe.network, &mut recipe.training];
+            set_from_argument(groups, setting).unwrap();
+        }
+        let message = recipe.check().unwrap_err().to_string();
+        assert!(message.contains(words), "{message}");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_refused() {
+        PriorRecipe::default().check().unwrap();
+        refused(&["condition_dropout=0.1"], "no condition to leave out");
+        refused(&["patience=3", "validation=0"], "nothing is measured");
+        refused(&["crops=0"], "crops is 0");
+        refused(&["weight_average=1"], "weight_average is 1");
+    }
+
+    #[test]
+    fn one_crop_is_the_middle_of_the_scaled_picture() {
+        let training = PriorTraining {
+            size: 64,
+            ..PriorTraining::default()
+        };
+        assert_eq!(training.transform(), Transform::middle(64, false));
+        assert_eq!(training.sequences_per_picture(), 2);
+        let several = PriorTraining {
+            resize: 96,
+            crops: 5,
+            flip: false,
+            ..training
+        };
+        assert_eq!(several.transform().resize, Resize::Shortest(96));
+        assert_eq!(several.sequences_per_picture(), 5);
+    }
+
+    #[test]
+    fn every_condition_can_be_set() {
+        for name in [
+            "coord",
+            "segmentation",
+            "depth",
+            "edges",
+            "pose",
+            "lowres",
+            "layout",
+            "text",
+        ] {
+            let mut training = PriorTraining::default();
+            set_from_argument(&mut [&mut training], &format!("condition={name}")).unwrap();
+            set_from_argument(&mut [&mut training], "layout_places=centers").unwrap();
+            assert_ne!(training.condition, ConditionKind::None);
+            let network = PriorNetwork {
+                order: ScanOrder::SpiralIn,
+                ..PriorNetwork::default()
+            };
+            let yaml = to_yaml(&[&network, &training]).unwrap();
+            let mut read = PriorRecipe::default();
+            set_from_text(&mut [&mut read.network, &mut read.training], &yaml).unwrap();
+            assert_eq!(read, PriorRecipe { network, training });
+        }
     }
 }

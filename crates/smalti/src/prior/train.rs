@@ -1,29 +1,26 @@
 //! A whole stage-2 training: from a folder of pictures and a tokenizer to a run folder with a prior in it.
 
-use super::Gpt;
-use super::codes::CodeSet;
-use super::condition::Condition;
 use super::config::PriorConfig;
-use super::plan;
-use super::prepare::{CodeMaker, condition, network, picture_size};
+use super::patience::Patience;
+use super::prepare::{CodeMaker, Split, condition, network, picture_size};
 use super::recipe::PriorRecipe;
+use super::sequences::Sequences;
+use super::source::Material;
+use super::store::StoredCodes;
 use super::trainer::{PriorTrainer, nats_per_code};
+use super::{Gpt, plan, preview};
 use crate::checkpoint::{TensorMap, read_tensors};
+use crate::data::none_readable;
 use crate::data::order::Order;
-use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelInfo};
-use crate::sample::{Request, SampleOptions, decode_pictures, sample_codes};
 use crate::training::settings::to_yaml;
 use crate::training::{
     Clock, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive, unigram_entropy,
 };
-use burn::module::Module;
 use burn::tensor::Device;
 use std::path::PathBuf;
 
-/// Samples in the grids that are drawn while training.
-const SHOWN: usize = 16;
 /// The most pictures of the validation split that are measured.
 const MEASURED: usize = 512;
 
@@ -32,6 +29,8 @@ pub struct PriorJob {
     pub recipe: PriorRecipe,
     /// The tokenizer, on a device without autodiff.
     pub tokenizer: Model,
+    /// The tokenizer of the condition's pictures, where that is another.
+    pub condition_tokenizer: Option<Model>,
     pub out: PathBuf,
     /// Continue the run in `out` from its newest checkpoint.
     pub resume: bool,
@@ -45,14 +44,16 @@ pub struct PriorJob {
 pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) -> Result<Trained> {
     job.recipe.check()?;
     let device = device.clone().autodiff();
-    let dataset = Dataset::open(&job.recipe.training.data)?;
+    let material = Material::open(&job.recipe.training)?;
+    let dataset = material.dataset()?;
     job.recipe.training.size = picture_size(&job)?;
     job.recipe.training.transform().check()?;
     let training = job.recipe.training.clone();
-    let config = network(&job, condition(&job, &dataset)?)?;
+    let config = network(&job, condition(&job, &material, &dataset)?)?;
     let mut trainer = PriorTrainer::new(&config, &training, &device);
+    let mut patience = Patience::new(training.patience);
     let (step, seconds) = match job.resume {
-        true => restore(&job, &config, &mut trainer, &device)?,
+        true => restore(&job, &config, (&mut trainer, &mut patience), &device)?,
         false => {
             Run::check_free(&job.out)?;
             (0, 0.0)
@@ -64,39 +65,64 @@ pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) ->
     observer.event(Event::Plan(plan::describe(
         &job, &config, &trainer, pictures,
     )));
-    // Codes are made before there is a run folder, so that a data set that cannot be read leaves none behind.
-    let maker = CodeMaker { job: &job };
-    let train = maker.codes("train", &train, training.flip, observer)?;
-    let validation = maker.codes("validation", &held_back, false, observer)?;
-    if train.is_empty() {
-        return Err(data::none_readable(pictures[0], None));
+    let train = Split {
+        name: "train",
+        source: material.source(&config.condition, &train)?,
+        dataset: &train,
+        flip: training.flip,
+        crops: training.crops,
+    };
+    let held_back = Split {
+        name: "validation",
+        source: material.source(&config.condition, &held_back)?,
+        dataset: &held_back,
+        flip: false,
+        crops: 1,
+    };
+    let maker = CodeMaker {
+        job: &job,
+        config: &config,
+    };
+    let [kept, kept_validation] = [maker.kept(&train)?, maker.kept(&held_back)?];
+    if kept.is_none() {
+        // A data set that cannot be read should leave no run folder behind.
+        maker.require_readable(&train)?;
     }
     let yaml = to_yaml(&[&job.recipe.network, &training])?;
     let run = Run::start(&job.out, job.resume, &yaml)?;
-    maker.keep("train", &train)?;
-    maker.keep("validation", &validation)?;
+    let train = match kept {
+        Some(kept) => Some(kept),
+        None => maker.make(&train, observer)?,
+    };
+    let validation = match kept_validation {
+        Some(kept) => Some(kept),
+        None => maker.make(&held_back, observer)?,
+    };
+    let train = train.ok_or_else(|| none_readable(pictures[0], None))?;
     let codebook_size = job.tokenizer.tokenizer_config.codes();
-    let unigram = unigram_entropy(&train.codes, codebook_size);
+    let unigram = unigram_entropy(train.all(), codebook_size);
     let nothing = (codebook_size as f64).ln();
     observer.event(Event::Note(format!(
         "to beat   {unigram:.3} nats per code (the codes' frequencies alone); knowing nothing costs {nothing:.3}"
     )));
     let data = serde_json::json!({
         "path": training.data,
-        "sequences": train.len(),
-        "validation_pictures": validation.len(),
+        "sequences": train.count(),
+        "validation_pictures": validation.as_ref().map_or(0, Sequences::count),
         "classes": dataset.classes,
     });
     let mut stage = PriorStage {
-        order: Order::new(training.seed, train.len()),
+        order: Order::new(training.seed, train.count()),
         job,
         config,
         device,
         trainer,
+        patience,
         train,
         validation,
         unigram,
         data,
+        steps: step,
     };
     let clock = Clock::new(training.budget(), step, seconds);
     drive(&mut stage, &run, clock, training.routine(), observer)
@@ -106,7 +132,7 @@ pub fn train(mut job: PriorJob, device: &Device, observer: &mut dyn Observer) ->
 fn restore(
     job: &PriorJob,
     config: &PriorConfig,
-    trainer: &mut PriorTrainer,
+    (trainer, patience): (&mut PriorTrainer, &mut Patience),
     device: &Device,
 ) -> Result<(u64, f64)> {
     let run = Run::open(&job.out)?;
@@ -131,6 +157,7 @@ fn restore(
     trainer
         .load(gpt, &state)
         .map_err(|error| Error::file(&path, error.to_string()))?;
+    patience.load(&state);
     Ok((checkpoint.step, Clock::saved_seconds(&state)))
 }
 
@@ -140,11 +167,15 @@ struct PriorStage {
     config: PriorConfig,
     device: Device,
     trainer: PriorTrainer,
-    train: CodeSet,
-    validation: CodeSet,
+    patience: Patience,
+    train: StoredCodes,
+    /// If any picture is held back.
+    validation: Option<StoredCodes>,
     order: Order,
     unigram: f64,
     data: serde_json::Value,
+    /// Steps taken so far.
+    steps: u64,
 }
 
 impl PriorStage {
@@ -164,35 +195,11 @@ impl PriorStage {
         metrics
     }
 
-    /// New pictures, the classes spread over them.
+    /// New pictures under the conditions of others, or of classes that are spread over them.
     fn samples(&self, gpt: &Gpt) -> Result<image::RgbImage> {
-        let classes = match &self.config.condition {
-            Condition::Class(condition) => Some(condition.classes),
-            Condition::None(_) => None,
-        };
-        let request = |index: usize| Request {
-            class: classes.map(|classes| index * classes / SHOWN),
-            known: Vec::new(),
-        };
-        let requests: Vec<Request> = (0..SHOWN).map(request).collect();
-        let options = SampleOptions {
-            batch: SHOWN,
-            seed: self.job.recipe.training.seed,
-            ..SampleOptions::default()
-        };
-        let model = &self.job.tokenizer;
-        let codebook_size = model.tokenizer_config.codes();
-        let codes = sample_codes(
-            gpt.clone(),
-            &self.config,
-            codebook_size,
-            &requests,
-            options,
-            |_| {},
-        )?;
-        let grid = [self.config.rows, self.config.columns];
-        let pictures = decode_pictures(model, &codes, grid, SHOWN);
-        Ok(data::grid(&pictures, 8, data::GRID_PADDING))
+        let set = self.validation.as_ref().unwrap_or(&self.train);
+        let seed = self.job.recipe.training.seed;
+        preview::samples(&self.job.tokenizer, (&self.config, gpt), set, seed)
     }
 }
 
@@ -208,28 +215,40 @@ impl Stage for PriorStage {
         let batch: Vec<usize> = (first..first + training.batch as u64)
             .map(|position| self.order.item(position))
             .collect();
-        let nats = self
+        let taken = self
             .trainer
             .step(&self.train, &batch, learning_rate, step)?;
-        let mut metrics = self.metrics(nats);
+        self.steps = step + 1;
+        let mut metrics = self.metrics(taken.nats);
         metrics.push("learning_rate", learning_rate);
+        if let Some(norm) = taken.gradient_norm {
+            metrics.push("grad_norm", f64::from(norm));
+        }
         Ok(metrics)
+    }
+
+    fn finished(&self) -> Option<String> {
+        self.patience.exhausted()
     }
 
     /// Besides the figures, a grid of samples.
     fn validate(&mut self) -> Result<Validation> {
-        let gpt = self.trainer.gpt.valid();
+        let gpt = self.trainer.result();
         let picture = Some(("samples", self.samples(&gpt)?));
-        if self.validation.is_empty() {
+        let Some(validation) = &self.validation else {
             return Ok(Validation {
                 metrics: Metrics::default(),
                 picture,
             });
-        }
-        let pictures: Vec<usize> = (0..self.validation.len()).collect();
+        };
+        let pictures: Vec<usize> = (0..validation.count()).collect();
         let device = self.device.clone().inner();
-        let nats = nats_per_code(&gpt, &self.config, &self.validation, &pictures, &device)?;
+        let nats = nats_per_code(&gpt, &self.config, validation, &pictures, &device)?;
         let mean = nats.iter().sum::<f64>() / nats.len() as f64;
+        if self.patience.is_used() && self.patience.measured(mean, self.steps) {
+            let best = self.job.out.join("best.safetensors");
+            self.model(self.steps).save(&best)?;
+        }
         Ok(Validation {
             metrics: self.metrics(mean),
             picture,
@@ -245,7 +264,8 @@ impl Stage for PriorStage {
         Model {
             tokenizer_config: tokenizer.tokenizer_config.clone(),
             tokenizer: tokenizer.tokenizer.clone(),
-            prior: Some((self.config.clone(), self.trainer.gpt.valid())),
+            prior: Some((self.config.clone(), self.trainer.result())),
+            condition: self.job.condition_tokenizer.clone().map(Box::new),
             info: ModelInfo {
                 step,
                 recipe: serde_json::to_value(training).unwrap_or_default(),
@@ -257,6 +277,8 @@ impl Stage for PriorStage {
     }
 
     fn state(&self) -> TensorMap {
-        self.trainer.state()
+        let mut state = self.trainer.state();
+        self.patience.save(&mut state);
+        state
     }
 }

@@ -1,19 +1,29 @@
 //! One step of stage 2 (`Net2NetTransformer` of taming/models/cond_transformer.py).
 
-use super::codes::{CodeSet, token_tensor};
+use super::codes::token_tensor;
+use super::condition::Condition;
 use super::config::PriorConfig;
 use super::gpt::Gpt;
 use super::recipe::PriorTraining;
-use crate::checkpoint::{TensorMap, host_values};
-use crate::error::Result;
+use super::sequences::Sequences;
+pub use super::sequences::sequences;
+use crate::checkpoint::{TensorMap, host_values, load_parameters, parameters};
+use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::ops;
-use crate::training::{Adam, Owned};
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Int, Tensor};
+use crate::training::{Adam, Owned, WeightAverage, clip_scale, gradient_norm};
+use burn::module::Module;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Int, Shape, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+/// What the weights themselves are called in a state, where the model has their averages.
+const WEIGHTS: &str = "weights.";
+
+/// Pictures that are measured at once.
+const MEASURED: usize = 8;
 
 /// The network and optimiser of a stage-2 training.
 pub struct PriorTrainer {
@@ -21,44 +31,128 @@ pub struct PriorTrainer {
     config: PriorConfig,
     training: PriorTraining,
     adam: Adam,
+    average: Option<WeightAverage<Gpt>>,
     device: Device,
+}
+
+/// What a step found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PriorStep {
+    /// Mean loss per code.
+    pub nats: f64,
+    /// The length of the gradient, where that was needed.
+    pub gradient_norm: Option<f32>,
+}
+
+/// Sequences that go through the transformer together.
+struct Batch {
+    inputs: Vec<Vec<i64>>,
+    targets: Vec<Vec<i64>>,
+    /// The vector of each sequence's text, or nothing.
+    texts: Vec<Vec<f32>>,
+    /// Which sequences are learned without their condition.
+    dropped: Vec<bool>,
 }
 
 impl PriorTrainer {
     /// A fresh network on an autodiff device.
     pub fn new(config: &PriorConfig, training: &PriorTraining, device: &Device) -> Self {
         let mut init = Initializer::seeded(device, training.seed);
-        Self {
+        let mut trainer = Self {
             gpt: Owned::new(Gpt::new(&mut init, config).with_precision(training.precision)),
             config: config.clone(),
             adam: Adam::new(training.adam()),
+            average: None,
             training: training.clone(),
             device: device.clone(),
+        };
+        trainer.average = trainer.average_of(trainer.gpt.valid());
+        trainer
+    }
+
+    fn average_of(&self, gpt: Gpt) -> Option<WeightAverage<Gpt>> {
+        let decay = self.training.weight_average;
+        (decay > 0.0).then(|| WeightAverage::new(gpt, decay, |_| false))
+    }
+
+    /// What is measured, shown and saved: the averaged network if there is one. Without autodiff.
+    pub fn result(&self) -> Gpt {
+        match &self.average {
+            Some(average) => average.module.clone(),
+            None => self.gpt.valid(),
         }
     }
 
-    /// One step on these pictures of `set`; returns the mean loss in nats per code. `step` seeds all that is random.
+    /// One step on these pictures of `set`. `step` seeds all that is random.
+    ///
+    /// # Errors
+    /// A set without the condition that the prior is for.
     pub fn step(
         &mut self,
-        set: &CodeSet,
+        set: &dyn Sequences,
         pictures: &[usize],
         learning_rate: f64,
         step: u64,
-    ) -> Result<f64> {
+    ) -> Result<PriorStep> {
         let mut random = ChaCha8Rng::seed_from_u64(self.training.seed);
         random.set_stream(step);
         // Dropout masks come from the device's own generator.
         self.device.seed(random.random());
-        let mut inputs = sequences(&self.config, set, pictures)?;
-        let targets = inputs.clone();
-        self.corrupt(&mut inputs, &mut random);
-        let loss = next_code_loss(&self.gpt, &self.config, &inputs, &targets, &self.device).mean();
-        let value: f32 = loss.clone().into_scalar();
-        let gradients = GradientsParams::from_grads(loss.backward(), &*self.gpt);
+        let mut batch = Batch::new(&self.config, set, pictures)?;
+        self.leave_out(&mut batch, &mut random);
+        self.corrupt(&mut batch.inputs, &mut random);
+        let (gradients, nats) = self.gradients(&batch);
+        let clip = self.training.gradient_clip;
+        let gradient_norm = (clip > 0.0).then(|| gradient_norm(&*self.gpt, &gradients));
+        let scale = gradient_norm.map_or(1.0, |norm| clip_scale(norm, clip));
         let adam = &mut self.adam;
         self.gpt
-            .update(|gpt| adam.step(learning_rate, 1.0, gpt, gradients));
-        Ok(f64::from(value))
+            .update(|gpt| adam.step(learning_rate, scale, gpt, gradients));
+        if let Some(average) = &mut self.average {
+            average.update(&self.gpt, step + 1);
+        }
+        Ok(PriorStep {
+            nats,
+            gradient_norm,
+        })
+    }
+
+    /// The gradient of the mean loss, computed part by part, and the loss.
+    fn gradients(&self, batch: &Batch) -> (GradientsParams, f64) {
+        let all = batch.inputs.len();
+        let most = match self.training.micro_batch {
+            0 => all,
+            most => most,
+        };
+        let mut accumulator = GradientsAccumulator::new();
+        let mut nats = 0.0;
+        for first in (0..all).step_by(most.max(1)) {
+            let part = batch.part(first, most);
+            let share = part.inputs.len() as f64 / all as f64;
+            let mut loss = losses(&self.gpt, &self.config, &part, &self.device).mean();
+            nats += share * f64::from(loss.clone().into_scalar::<f32>());
+            if part.inputs.len() < all {
+                loss = loss * share as f32;
+            }
+            let gradients = GradientsParams::from_grads(loss.backward(), &*self.gpt);
+            accumulator.accumulate(&*self.gpt, gradients);
+        }
+        (accumulator.grads(), nats)
+    }
+
+    /// Leaves the condition out with probability `condition_dropout`: a token that no condition has stands in the place
+    /// of each of its tokens.
+    fn leave_out(&self, batch: &mut Batch, random: &mut ChaCha8Rng) {
+        if self.training.condition_dropout <= 0.0 {
+            return;
+        }
+        let tokens = self.config.condition.tokens_before();
+        for (sequence, dropped) in batch.inputs.iter_mut().zip(&mut batch.dropped) {
+            *dropped = random.random::<f64>() < self.training.condition_dropout;
+            if let (true, Some(nothing)) = (*dropped, self.config.nothing_token) {
+                sequence[..tokens].fill(nothing as i64);
+            }
+        }
     }
 
     /// Replaces input codes by random ones with probability 1 − `pkeep`; the targets stay clean.
@@ -66,8 +160,11 @@ impl PriorTrainer {
         if self.training.pkeep >= 1.0 {
             return;
         }
-        let vocabulary = self.config.vocabulary_size as i64;
-        let condition = self.config.condition.length();
+        let vocabulary = self
+            .config
+            .nothing_token
+            .unwrap_or(self.config.vocabulary_size) as i64;
+        let condition = self.config.condition.tokens_before();
         for code in inputs
             .iter_mut()
             .flat_map(|sequence| &mut sequence[condition..])
@@ -78,33 +175,85 @@ impl PriorTrainer {
         }
     }
 
-    /// The optimiser, to be saved beside the model.
+    /// The optimiser, and the weights where the model has their averages, to be saved beside the model.
     pub fn state(&self) -> TensorMap {
-        self.adam.state("adam.")
+        let mut state = self.adam.state("adam.");
+        if self.average.is_some() {
+            state.extend(parameters(&*self.gpt, WEIGHTS, str::to_string));
+        }
+        state
     }
 
-    /// Takes up a state written by [`PriorTrainer::state`] and the weights that belong to it.
+    /// Takes up a state written by [`PriorTrainer::state`] and the network that was saved with it.
+    ///
+    /// # Errors
+    /// A state that does not fit the network.
     pub fn load(&mut self, gpt: Gpt, state: &TensorMap) -> Result<()> {
-        *self.gpt = gpt.with_precision(self.training.precision);
+        let gpt = gpt.with_precision(self.training.precision);
+        self.average = self.average_of(gpt.valid());
+        let has_weights = state.keys().any(|key| key.starts_with(WEIGHTS));
+        *self.gpt = match self.average.is_some() && has_weights {
+            true => load_parameters(gpt, state, WEIGHTS, str::to_string)?,
+            false => gpt,
+        };
         let device = self.device.clone();
         self.adam.load(&*self.gpt, state, "adam.", &device)
     }
 }
 
-/// Condition tokens and codes of each picture, one row each.
-pub fn sequences(config: &PriorConfig, set: &CodeSet, pictures: &[usize]) -> Result<Vec<Vec<i64>>> {
-    pictures
-        .iter()
-        .map(|&picture| {
-            let mut tokens = config.condition.tokens(set.class(picture))?;
-            tokens.extend(set.picture(picture));
-            Ok(tokens)
+impl Batch {
+    fn new(config: &PriorConfig, set: &dyn Sequences, pictures: &[usize]) -> Result<Self> {
+        let inputs = sequences(config, set, pictures)?;
+        Ok(Self {
+            targets: inputs.clone(),
+            inputs,
+            texts: texts(config, set, pictures)?,
+            dropped: vec![false; pictures.len()],
         })
-        .collect()
+    }
+
+    /// At most `count` sequences, from number `first` on.
+    fn part(&self, first: usize, count: usize) -> Self {
+        let end = first.saturating_add(count).min(self.inputs.len());
+        Self {
+            inputs: self.inputs[first..end].to_vec(),
+            targets: self.targets[first..end].to_vec(),
+            texts: self.texts[first..end].to_vec(),
+            dropped: self.dropped[first..end].to_vec(),
+        }
+    }
+
+    /// The vectors before the tokens, `[b, vectors, width]`, where the condition is a text.
+    fn prefix(&self, gpt: &Gpt, device: &Device) -> Option<Tensor<3>> {
+        let text = gpt.text.as_ref()?;
+        let length = self.texts.first().map_or(0, Vec::len);
+        let data = TensorData::new(self.texts.concat(), Shape::from([self.texts.len(), length]));
+        let texts = Tensor::<2>::from_data(data, device);
+        Some(text.forward_training(texts, &self.dropped))
+    }
 }
 
-/// Minus the log-probability in nats of every code of every row, `[rows · codes]`: each given the condition and the codes
-/// of `inputs` before it.
+/// The vectors of the pictures' texts; empty ones where the condition is no text.
+fn texts(config: &PriorConfig, set: &dyn Sequences, pictures: &[usize]) -> Result<Vec<Vec<f32>>> {
+    let Condition::Text(condition) = &config.condition else {
+        return Ok(vec![Vec::new(); pictures.len()]);
+    };
+    let vector = |&picture: &usize| {
+        let vector = set.text(picture);
+        if vector.len() == condition.length {
+            return Ok(vector);
+        }
+        Err(Error::input(format!(
+            "the codes come with texts of {} numbers, but this prior reads {}",
+            vector.len(),
+            condition.length
+        )))
+    };
+    pictures.iter().map(vector).collect()
+}
+
+/// Minus the log-probability in nats of every code of every row, `[rows · codes]`: each given the condition and the
+/// codes of `inputs` before it. For conditions of tokens.
 pub fn next_code_loss(
     gpt: &Gpt,
     config: &PriorConfig,
@@ -113,8 +262,24 @@ pub fn next_code_loss(
     device: &Device,
 ) -> Tensor<1> {
     let logits = code_logits(gpt, config, token_tensor(inputs, device));
+    code_losses(config, logits, targets, device)
+}
+
+fn losses(gpt: &Gpt, config: &PriorConfig, batch: &Batch, device: &Device) -> Tensor<1> {
+    let tokens = token_tensor(&batch.inputs, device);
+    let logits = logits_after(gpt, config, batch.prefix(gpt, device), tokens);
+    code_losses(config, logits, &batch.targets, device)
+}
+
+/// The losses of `logits` `[b, codes, vocabulary]`, `[b · codes]`; rows of targets begin with the condition's tokens.
+fn code_losses(
+    config: &PriorConfig,
+    logits: Tensor<3>,
+    targets: &[Vec<i64>],
+    device: &Device,
+) -> Tensor<1> {
     let [batch, codes, vocabulary] = logits.dims();
-    let first = config.condition.length();
+    let first = config.condition.tokens_before();
     let targets = token_tensor(targets, device)
         .slice([0..batch, first..first + codes])
         .reshape([batch * codes]);
@@ -123,27 +288,46 @@ pub fn next_code_loss(
 
 /// Logits `[b, codes, vocabulary]` for every code of `tokens` `[b, condition + codes]`.
 pub fn code_logits(gpt: &Gpt, config: &PriorConfig, tokens: Tensor<2, Int>) -> Tensor<3> {
+    logits_after(gpt, config, None, tokens)
+}
+
+/// [`code_logits`] with vectors `[b, count, width]` before the tokens.
+fn logits_after(
+    gpt: &Gpt,
+    config: &PriorConfig,
+    prefix: Option<Tensor<3>>,
+    tokens: Tensor<2, Int>,
+) -> Tensor<3> {
     let [batch, length] = tokens.dims();
+    let read = gpt.tok_emb.forward(tokens.slice([0..batch, 0..length - 1]));
+    let vectors = match prefix {
+        Some(prefix) => Tensor::cat(vec![prefix, read], 1),
+        None => read,
+    };
+    let positions = vectors.dims()[1];
     let first = config.condition.length();
-    let logits = gpt.forward(tokens.slice([0..batch, 0..length - 1]));
+    let logits = gpt.forward_vectors(vectors);
     if first == 1 {
         return logits;
     }
-    logits.slice([0..batch, first - 1..length - 1, 0..config.vocabulary_size])
+    logits.slice([0..batch, first - 1..positions, 0..config.vocabulary_size])
 }
 
 /// Mean nats per code of each picture of `set`, in batches.
+///
+/// # Errors
+/// A set without the condition that the prior is for.
 pub fn nats_per_code(
     gpt: &Gpt,
     config: &PriorConfig,
-    set: &CodeSet,
+    set: &dyn Sequences,
     pictures: &[usize],
     device: &Device,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::with_capacity(pictures.len());
-    for chunk in pictures.chunks(8) {
-        let rows = sequences(config, set, chunk)?;
-        let losses = host_values(next_code_loss(gpt, config, &rows, &rows, device));
+    for chunk in pictures.chunks(MEASURED) {
+        let batch = Batch::new(config, set, chunk)?;
+        let losses = host_values(losses(gpt, config, &batch, device));
         let codes = losses.len() / chunk.len();
         for picture in losses.chunks(codes) {
             all.push(picture.iter().map(|&loss| f64::from(loss)).sum::<f64>() / codes as f64);
@@ -151,3 +335,6 @@ pub fn nats_per_code(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,6 +269,7 @@ impl Stage for TokenizerStage {
             tokenizer_config: self.job.recipe.network.clone(),
             tokenizer: self.trainer.result(),
             prior: None,
+            condition: None,
             info: ModelInfo {
                 step,
                 recipe: serde_json::to_value(training).unwrap_or_default(),

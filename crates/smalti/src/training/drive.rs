@@ -20,6 +20,11 @@ pub trait Stage {
         Vec::new()
     }
 
+    /// Why there is no use in going on, when there is none.
+    fn finished(&self) -> Option<String> {
+        None
+    }
+
     /// Measures the validation split.
     fn validate(&mut self) -> Result<Validation>;
 
@@ -54,7 +59,8 @@ pub struct Trained {
     pub stopped: bool,
 }
 
-/// Trains `stage` until the clock says that it is done or the observer stops it. Either way a checkpoint is left.
+/// Trains `stage` until the clock or the stage itself says that it is done, or the observer stops it. Either way a
+/// checkpoint is left.
 ///
 /// # Errors
 /// Whatever the stage or the disk says; a loss that is no number, before it reaches a checkpoint.
@@ -72,9 +78,10 @@ pub fn drive(
         clock,
         routine,
         observer,
+        measured: None,
     };
-    let done_before = training.clock.done();
-    while !training.clock.done() {
+    let done_before = training.done();
+    while !training.done() {
         training.step()?;
         if training.observer.interrupted() {
             training.save()?;
@@ -86,7 +93,12 @@ pub fn drive(
     }
     // A run that was finished already has been measured and saved.
     if !done_before {
-        training.validate()?;
+        if let Some(reason) = training.stage.finished() {
+            training.observer.event(Event::Note(reason));
+        }
+        if training.measured != Some(training.clock.step()) {
+            training.validate()?;
+        }
         training.save()?;
     }
     Ok(training.trained(false))
@@ -99,9 +111,15 @@ struct Loop<'a> {
     clock: Clock,
     routine: Routine,
     observer: &'a mut dyn Observer,
+    /// The step that was measured last.
+    measured: Option<u64>,
 }
 
 impl Loop<'_> {
+    fn done(&self) -> bool {
+        self.clock.done() || self.stage.finished().is_some()
+    }
+
     fn step(&mut self) -> Result<()> {
         let metrics = self.stage.step(self.clock.step(), self.clock.progress())?;
         self.clock.advance();
@@ -160,6 +178,7 @@ impl Loop<'_> {
     fn validate(&mut self) -> Result<()> {
         let step = self.clock.step();
         let validation = self.stage.validate()?;
+        self.measured = Some(step);
         if let Some((name, picture)) = &validation.picture {
             write_png(&self.run.picture(name, step), picture)?;
             self.logs

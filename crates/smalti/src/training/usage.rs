@@ -48,7 +48,7 @@ impl CodeUsage {
 
     /// The figures of these codes alone.
     pub fn of(codes: &[i64], codebook_size: usize) -> UsageFigures {
-        UsageFigures::of_counts(&count(codes, codebook_size))
+        UsageFigures::of_counts(&count(codes.iter().copied(), codebook_size))
     }
 
     /// The window, oldest first, to be saved.
@@ -57,9 +57,9 @@ impl CodeUsage {
     }
 }
 
-fn count(codes: &[i64], codebook_size: usize) -> Vec<u32> {
+fn count(codes: impl Iterator<Item = i64>, codebook_size: usize) -> Vec<u32> {
     let mut counts = vec![0; codebook_size];
-    for &code in codes {
+    for code in codes {
         counts[code as usize] += 1;
     }
     counts
@@ -86,7 +86,7 @@ fn entropy(counts: &[u32]) -> f64 {
 }
 
 /// The entropy of the codes' frequencies in nats per code: what a model that knows nothing but frequencies reaches.
-pub fn unigram_entropy(codes: &[i64], codebook_size: usize) -> f64 {
+pub fn unigram_entropy(codes: impl Iterator<Item = i64>, codebook_size: usize) -> f64 {
     entropy(&count(codes, codebook_size))
 }
 

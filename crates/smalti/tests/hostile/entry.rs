@@ -2,7 +2,7 @@
 
 #![allow(dead_code)]
 
-use smalti::checkpoint::{foreign, read_tensors};
+use smalti::checkpoint::{MappedTensors, foreign, read_tensors};
 use smalti::data::{Dataset, read_image};
 use smalti::model::{self, Format, Model};
 use smalti::prior::{CodeSet, PriorRecipe};
@@ -44,7 +44,26 @@ pub fn checkpoint(place: &Place, bytes: &[u8]) -> Result<()> {
 
 /// Tensors and metadata in our form.
 pub fn safetensors(place: &Place, bytes: &[u8]) -> Result<()> {
-    read_tensors(&place.file("stranger.safetensors", bytes)).map(drop)
+    let path = place.file("stranger.safetensors", bytes);
+    mapped(&path);
+    read_tensors(&path).map(drop)
+}
+
+/// The same, read where it lies; its names are those of files of codes.
+fn mapped(path: &Path) {
+    let Ok(file) = MappedTensors::open(path) else {
+        return;
+    };
+    for name in ["a", "codes", "classes", "condition", "texts"] {
+        for rows in [file.integer_rows(name), file.float_rows(name)] {
+            if let Ok(Some(rows)) = rows
+                && rows.count() > 0
+            {
+                let last = rows.count() - 1;
+                file.integers(&rows, last).for_each(drop);
+            }
+        }
+    }
 }
 
 /// A model file.
@@ -58,7 +77,10 @@ pub fn model_file(place: &Place, bytes: &[u8]) -> Result<()> {
     if let Some((config, _)) = &model.prior {
         let _ = config.condition.tokens(Some(0));
         let _ = config.condition.class(Some("0"));
+        config.positions();
+        config.unconditional();
     }
+    let _ = model.unconditional();
     Ok(())
 }
 
@@ -152,10 +174,14 @@ pub fn caption_table(place: &Place, bytes: &[u8]) -> Result<()> {
 
 /// A file of codes.
 pub fn codes_file(place: &Place, bytes: &[u8]) -> Result<()> {
-    let set = CodeSet::load(&place.file("codes.safetensors", bytes))?;
+    let path = place.file("codes.safetensors", bytes);
+    mapped(&path);
+    let set = CodeSet::load(&path)?;
     for index in 0..set.len().min(4) {
         set.picture(index);
         set.class(index);
+        set.condition(index);
+        set.text(index);
     }
     Ok(())
 }

@@ -132,6 +132,8 @@ pub fn codes() -> Seeds {
         rows: 2,
         columns: 3,
         classes: vec![0, 1],
+        condition: vec![5, 6, 7, 8],
+        texts: vec![0.5, -0.5],
         tokenizer_hash: "00".to_string(),
         factor: 4,
         codebook_size: 16,
@@ -139,6 +141,8 @@ pub fn codes() -> Seeds {
     };
     let without_classes = CodeSet {
         classes: Vec::new(),
+        condition: Vec::new(),
+        texts: Vec::new(),
         ..set.clone()
     };
     let file = |dtype: &str, shape: &str, bytes: usize| {
@@ -212,6 +216,7 @@ fn model(tokenizer_config: TokenizerConfig, prior_config: PriorConfig) -> Model 
         tokenizer_config,
         tokenizer,
         prior: Some((prior_config, gpt)),
+        condition: None,
         info: ModelInfo {
             step: 3,
             recipe: json!({"size": 8, "background": [0, 0, 0]}),
@@ -257,6 +262,38 @@ fn lies(config: &Value) -> Vec<Value> {
             "condition",
             json!({"kind": "none", "start_token": u64::MAX}),
         ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "coord", "levels": 1, "factor": 1, "rows": u64::MAX, "columns": u64::MAX}),
+        ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "segmentation", "classes": 60_000, "codes": {"rows": 1, "columns": 1}}),
+        ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "edges", "codes": {"rows": 1, "columns": 1, "size": u64::MAX, "tokenizer": {}}}),
+        ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "depth", "codes": {"rows": 1, "columns": 1, "tokenizer": {"in_channels": 1, "channels": 1 << 20}}}),
+        ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "layout", "classes": u64::MAX, "max_objects": u64::MAX, "tokens": 16}),
+        ),
+        (
+            "prior",
+            "condition",
+            json!({"kind": "text", "vectors": 65_536, "length": 65_536}),
+        ),
+        ("prior", "order", json!("z-curve")),
+        ("prior", "nothing_token", json!(3)),
     ];
     let lie = |(part, field, value): (&str, &str, Value)| {
         let mut config = config.clone();

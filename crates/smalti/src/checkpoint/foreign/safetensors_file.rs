@@ -98,6 +98,39 @@ fn check_places(tensors: &BTreeMap<String, Span>, available: u64) -> Result<(), 
     Ok(())
 }
 
+/// A tensor where it lies in a file: as many bytes as its shape needs.
+pub struct Place {
+    pub element: Element,
+    pub shape: Vec<usize>,
+    pub bytes: std::ops::Range<usize>,
+}
+
+/// Where the tensors of a file are, and the metadata.
+pub fn places(file: &[u8]) -> Result<(BTreeMap<String, Place>, BTreeMap<String, String>), String> {
+    let (header, data) = split(file)?;
+    check_places(&header.tensors, data.len() as u64)?;
+    let begin = file.len() - data.len();
+    let mut places = BTreeMap::new();
+    for (name, span) in header.tensors {
+        let of = |error: &str| format!("tensor {name:?} {error}");
+        let element = element(&span.dtype).ok_or_else(|| of("has an unknown type of elements"))?;
+        let layout = Layout::dense(element, span.shape.clone(), false);
+        let needed = layout.map_err(|error| of(&error))?.bytes();
+        let (start, end) = span.data_offsets;
+        let bytes = begin + start as usize..begin + end as usize;
+        if bytes.len() != needed {
+            return Err(invalid(of("has another length than its shape needs")));
+        }
+        let place = Place {
+            element,
+            shape: span.shape,
+            bytes,
+        };
+        places.insert(name, place);
+    }
+    Ok((places, header.metadata))
+}
+
 /// What the header says.
 #[derive(Default)]
 struct Header {

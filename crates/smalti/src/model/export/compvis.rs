@@ -8,8 +8,9 @@ use crate::checkpoint::{
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::prior::condition::Condition;
-use crate::prior::{Gpt, PriorConfig};
+use crate::prior::condition::layout::Places;
+use crate::prior::condition::{Condition, LayoutCondition};
+use crate::prior::{Gpt, PriorConfig, ScanOrder};
 use crate::tokenizer::{QuantizerKind, TokenizerConfig};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -55,16 +56,45 @@ fn tensors(model: &Model) -> TensorMap {
     let Some((config, gpt)) = &model.prior else {
         return own;
     };
+    let condition = match config.condition.second_picture() {
+        // One and the same module of theirs has its tensors under both names.
+        Some(_) => tokenizer_tensors(model.condition_tokenizer()),
+        None => TensorMap::new(),
+    };
     let mut tensors = parameters(gpt, "transformer.", Gpt::key);
     let mask = mask(config);
     for layer in 0..config.layers {
         let key = format!("transformer.blocks.{layer}.attn.mask");
         tensors.insert(key, mask.clone());
     }
-    for (key, tensor) in own {
-        tensors.insert(format!("first_stage_model.{key}"), tensor);
+    for (prefix, part) in [
+        ("first_stage_model.", own),
+        ("cond_stage_model.", condition),
+    ] {
+        for (key, tensor) in part {
+            tensors.insert(format!("{prefix}{key}"), tensor);
+        }
+    }
+    if !config.order.is_raster() {
+        tensors.extend(permuter(config));
     }
     tensors
+}
+
+/// The order of codes, there and back. Their permuters keep it in the checkpoint.
+fn permuter(config: &PriorConfig) -> TensorMap {
+    let forward = config.positions();
+    let mut backward = vec![0; forward.len()];
+    for (place, &cell) in forward.iter().enumerate() {
+        backward[cell] = place as i64;
+    }
+    let forward = forward.into_iter().map(|cell| cell as i64).collect();
+    [("forward", forward), ("backward", backward)]
+        .map(|(name, places): (&str, Vec<i64>)| {
+            let tensor = HostTensor::i64([places.len()], places);
+            (format!("permuter.{name}_shuffle_idx"), tensor)
+        })
+        .into()
 }
 
 /// Which positions see which, `[1, 1, block_size, block_size]`. Their attention keeps it in the checkpoint.
@@ -85,7 +115,13 @@ fn configuration(model: &Model) -> Result<Value> {
         None => tokenizer(config, config.resolution / config.factor())?,
     };
     stage["base_learning_rate"] = json!(4.5e-6);
-    Ok(json!({ "model": stage }))
+    let mut whole = json!({ "model": stage });
+    if let Some((prior, _)) = &model.prior
+        && let Condition::Layout(layout) = &prior.condition
+    {
+        whole["data"] = layout_data(layout);
+    }
+    Ok(whole)
 }
 
 /// `lowest` is the side of the code grid.
@@ -175,23 +211,105 @@ fn transformer(prior: &PriorConfig, config: &TokenizerConfig) -> Result<Value> {
         },
         "first_stage_config": tokenizer(config, prior.rows)?,
     });
-    match &prior.condition {
-        Condition::None(start) => {
-            params["cond_stage_key"] = json!("image");
-            params["cond_stage_config"] = json!("__is_unconditional__");
-            params["sos_token"] = json!(start.start_token);
-            params["unconditional"] = json!(true);
-        }
-        Condition::Class(condition) => {
-            params["cond_stage_key"] = json!("class_label");
-            params["cond_stage_config"] = json!({
-                "target": "taming.modules.util.Labelator",
-                "params": { "n_classes": condition.classes },
-            });
-        }
+    params["cond_stage_key"] = json!(key(&prior.condition));
+    params["cond_stage_config"] = condition_stage(&prior.condition)?;
+    if let Condition::None(start) = &prior.condition {
+        params["sos_token"] = json!(start.start_token);
+        params["unconditional"] = json!(true);
+    }
+    if let Some(picture) = prior.condition.second_picture()
+        && picture.codes.size > 0
+    {
+        params["downsample_cond_size"] = json!(picture.codes.size);
+    }
+    if !prior.order.is_raster() {
+        params["permuter_config"] = json!({
+            "target": format!("taming.modules.transformer.permuter.{}", permuter_class(prior.order)),
+            "params": { "H": prior.rows, "W": prior.columns },
+        });
     }
     Ok(json!({
         "target": "taming.models.cond_transformer.Net2NetTransformer",
         "params": params,
     }))
+}
+
+fn permuter_class(order: ScanOrder) -> &'static str {
+    match order {
+        ScanOrder::Raster => "Identity",
+        ScanOrder::Subsample => "Subsample",
+        ScanOrder::ZCurve => "ZCurve",
+        ScanOrder::SpiralOut => "SpiralOut",
+        ScanOrder::SpiralIn => "SpiralIn",
+        ScanOrder::Alternate => "AlternateParsing",
+        ScanOrder::Random => "Random",
+    }
+}
+
+/// Under what name their data sets have the condition.
+fn key(condition: &Condition) -> &'static str {
+    match condition {
+        Condition::None(_) => "image",
+        Condition::Class(_) => "class_label",
+        Condition::Lowres(condition) if condition.factor == 1 => "image",
+        Condition::Lowres(_) => "lr",
+        Condition::Layout(layout) => conditional_key(layout),
+        other => other.name(),
+    }
+}
+
+fn conditional_key(layout: &LayoutCondition) -> &'static str {
+    match layout.places {
+        Places::Boxes => "objects_bbox",
+        Places::Centers => "objects_center_points",
+    }
+}
+
+fn condition_stage(condition: &Condition) -> Result<Value> {
+    if let Some(picture) = condition.second_picture() {
+        let Some(config) = picture.codes.tokenizer.as_deref() else {
+            return Ok(json!("__is_first_stage__"));
+        };
+        require_paper_network(config, PROGRAM)?;
+        let mut stage = tokenizer(config, picture.codes.rows)?;
+        stage["params"]["image_key"] = json!(key(condition));
+        return Ok(stage);
+    }
+    Ok(match condition {
+        Condition::Class(condition) => json!({
+            "target": "taming.modules.util.Labelator",
+            "params": { "n_classes": condition.classes },
+        }),
+        Condition::Coord(condition) => json!({
+            "target": "taming.modules.misc.coord.CoordStage",
+            "params": { "n_embed": condition.levels, "down_factor": condition.factor },
+        }),
+        Condition::Layout(layout) => json!({
+            "target": "taming.models.dummy_cond_stage.DummyCondStage",
+            "params": { "conditional_key": conditional_key(layout) },
+        }),
+        Condition::Text(_) => {
+            return Err(Error::input(format!(
+                "this prior is conditioned on texts, of which {PROGRAM} knows nothing: it cannot be exported"
+            )));
+        }
+        _ => json!("__is_unconditional__"),
+    })
+}
+
+/// What of their data sets decides how objects become tokens.
+fn layout_data(layout: &LayoutCondition) -> Value {
+    json!({
+        "params": { "train": {
+            "target": "taming.data.annotated_objects_coco.AnnotatedObjectsCoco",
+            "params": {
+                "no_object_classes": layout.classes,
+                "no_tokens": layout.token_count,
+                "max_objects_per_image": layout.max_objects,
+                "encode_crop": layout.encode_crop,
+                "use_group_parameter": layout.use_group_parameter,
+                "use_additional_parameters": layout.use_additional_parameters,
+            },
+        } },
+    })
 }

@@ -4,8 +4,12 @@ use super::*;
 use crate::checkpoint::{foreign, parameters};
 use crate::initializer::Initializer;
 use crate::model::{Format, Model, ModelInfo, import};
-use crate::prior::condition::{ClassCondition, Condition, StartToken};
-use crate::prior::{Gpt, PriorConfig};
+use crate::prior::condition::layout::{LayoutCondition, Places};
+use crate::prior::condition::{
+    ClassCondition, CodesOfPicture, Condition, CoordCondition, DepthCondition, LowresCondition,
+    SegmentationCondition, StartToken, TextCondition,
+};
+use crate::prior::{Gpt, PriorConfig, ScanOrder};
 use crate::tokenizer::Tokenizer;
 use burn::tensor::Device;
 use serde_json::Value;
@@ -31,6 +35,17 @@ fn config() -> TokenizerConfig {
 fn model(config: TokenizerConfig, condition: Option<Condition>) -> Model {
     let mut init = Initializer::seeded(&Device::flex(), 5);
     let tokenizer = Tokenizer::new(&mut init, &config);
+    let own = condition.as_ref().and_then(|condition| {
+        let shape = condition.second_picture()?.codes.tokenizer.clone()?;
+        let tokenizer = Tokenizer::new(&mut init, &shape);
+        Some(Box::new(Model {
+            tokenizer_config: *shape,
+            tokenizer,
+            prior: None,
+            condition: None,
+            info: ModelInfo::default(),
+        }))
+    });
     let prior = condition.map(|condition| {
         let prior = PriorConfig {
             layers: 2,
@@ -38,7 +53,7 @@ fn model(config: TokenizerConfig, condition: Option<Condition>) -> Model {
             width: 8,
             rows: 4,
             columns: 4,
-            block_size: 16,
+            block_size: 15 + condition.length(),
             vocabulary_size: 16,
             embedding_dropout: 0.25,
             condition,
@@ -51,6 +66,7 @@ fn model(config: TokenizerConfig, condition: Option<Condition>) -> Model {
         tokenizer_config: config,
         tokenizer,
         prior,
+        condition: own,
         info: ModelInfo {
             step: 7,
             ..ModelInfo::default()
@@ -82,6 +98,8 @@ fn comes_back(model: &Model, format: ExportFormat, name: &str) -> Model {
         prior.map(|(config, gpt)| (config.clone(), parameters(gpt, "", str::to_string)))
     };
     assert_eq!(gpt(&read), gpt(model));
+    let condition = |model: &Model| model.condition.as_deref().map(own);
+    assert_eq!(condition(&read), condition(model));
     read
 }
 
@@ -142,6 +160,91 @@ fn priors_come_back() {
     ];
     for condition in conditions {
         let model = model(config(), Some(condition));
+        comes_back(&model, ExportFormat::Compvis, "model.ckpt");
+        comes_back(&model, ExportFormat::Compvis, "model.safetensors");
+    }
+}
+
+/// The codes of a second picture with so many channels.
+fn codes(channels: usize, size: usize) -> CodesOfPicture {
+    let shape = TokenizerConfig {
+        in_channels: channels,
+        out_channels: channels,
+        resolution: if size == 0 { 16 } else { size },
+        attention_resolutions: vec![],
+        ..config()
+    };
+    CodesOfPicture::new(&shape, true, 16, size).unwrap()
+}
+
+#[test]
+fn priors_with_long_conditions_come_back() {
+    let conditions = [
+        Condition::Coord(CoordCondition {
+            levels: 16,
+            factor: 8,
+            rows: 2,
+            columns: 2,
+        }),
+        Condition::Segmentation(SegmentationCondition {
+            classes: 5,
+            ignore_value: None,
+            codes: codes(5, 0),
+        }),
+        Condition::Depth(DepthCondition {
+            form: crate::data::DepthForm::Auto,
+            codes: codes(1, 8),
+        }),
+        Condition::Lowres(LowresCondition {
+            factor: 1,
+            codes: CodesOfPicture {
+                tokenizer: None,
+                ..codes(3, 0)
+            },
+        }),
+        Condition::Layout(LayoutCondition {
+            classes: 3,
+            names: Vec::new(),
+            places: Places::Centers,
+            max_objects: 2,
+            token_count: 16,
+            encode_crop: true,
+            use_group_parameter: false,
+            use_additional_parameters: false,
+        }),
+    ];
+    for condition in conditions {
+        let model = model(config(), Some(condition));
+        comes_back(&model, ExportFormat::Compvis, "model.ckpt");
+        comes_back(&model, ExportFormat::Compvis, "model.safetensors");
+    }
+    let text = model(
+        config(),
+        Some(Condition::Text(TextCondition {
+            vectors: 2,
+            length: 4,
+            encoder: String::new(),
+            droppable: false,
+        })),
+    );
+    refuses(&text, ExportFormat::Compvis, "model.ckpt", &["texts"]);
+}
+
+#[test]
+fn orders_come_back() {
+    let orders = [
+        ScanOrder::Subsample,
+        ScanOrder::ZCurve,
+        ScanOrder::SpiralOut,
+        ScanOrder::SpiralIn,
+        ScanOrder::Alternate,
+        ScanOrder::Random,
+    ];
+    for order in orders {
+        let mut model = model(config(), Some(Condition::default()));
+        if let Some((prior, _)) = &mut model.prior {
+            prior.order = order;
+        }
         comes_back(&model, ExportFormat::Compvis, "model.ckpt");
         comes_back(&model, ExportFormat::Compvis, "model.safetensors");
     }

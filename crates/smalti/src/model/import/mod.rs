@@ -161,7 +161,7 @@ pub struct Imported {
 struct Plan {
     tokenizer: TokenizerConfig,
     prior: Option<PriorConfig>,
-    /// Below `tokenizer.` and `transformer.`.
+    /// Below `tokenizer.`, `transformer.` and `condition.`.
     tensors: TensorMap,
 }
 
@@ -240,7 +240,20 @@ fn refuse_left_over(tensors: &TensorMap, model: &Model) -> Result<()> {
     if let Some((_, gpt)) = &model.prior {
         known.extend(parameter_keys(gpt, "transformer.", Gpt::key));
     }
-    let parts = ["tokenizer.encoder.", "tokenizer.decoder.", "transformer."];
+    if let Some(condition) = &model.condition {
+        known.extend(parameter_keys(
+            &condition.tokenizer,
+            "condition.",
+            str::to_string,
+        ));
+    }
+    let parts = [
+        "tokenizer.encoder.",
+        "tokenizer.decoder.",
+        "condition.encoder.",
+        "condition.decoder.",
+        "transformer.",
+    ];
     let left_over = tensors.keys().find(|key| {
         parts.iter().any(|part| key.starts_with(part)) && !known.contains(key.as_str())
     });

@@ -22,7 +22,7 @@ pub fn plan(tensors: TensorMap, config: Option<&Value>) -> Result<Plan> {
         None => net2net::detect(&tensors),
     };
     if is_transformer {
-        return net2net::plan(tensors, model);
+        return net2net::plan(tensors, config);
     }
     let (config, tensors) = tokenizer(tensors, model)?;
     Ok(Plan::tokenizer(config, tensors))

@@ -35,6 +35,7 @@ fn model(multipliers: &[usize], residual_blocks: usize) -> Model {
         tokenizer: Tokenizer::new(&mut Initializer::seeded(&device(), 11), &config),
         tokenizer_config: config,
         prior: None,
+        condition: None,
         info: ModelInfo::default(),
     }
 }
