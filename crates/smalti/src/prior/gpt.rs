@@ -90,7 +90,12 @@ impl Gpt {
 
     /// Logits `[b, t, vocabulary]` for the token after each of `tokens` `[b, t]`.
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        let mut hidden = self.drop.forward(self.embed(tokens, 0));
+        self.forward_vectors(self.tok_emb.forward(tokens))
+    }
+
+    /// [`Gpt::forward`] of vectors `[b, t, width]` in the place of embeddings: a condition need not be made of tokens.
+    pub fn forward_vectors(&self, vectors: Tensor<3>) -> Tensor<3> {
+        let mut hidden = self.drop.forward(self.place(vectors, 0));
         for block in &self.blocks {
             hidden = block.forward(hidden, self.precision);
         }
@@ -117,8 +122,13 @@ impl Gpt {
     /// Reads `tokens` `[b, t]` that follow what `cache` holds, and returns the logits after the last of them,
     /// `[b, vocabulary]`. Same numbers as [`Gpt::forward`] on the whole sequence; no dropout.
     pub fn forward_cached(&self, tokens: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
-        let [batch, count] = tokens.dims();
-        let mut hidden = self.embed(tokens, cache.length);
+        self.forward_cached_vectors(self.tok_emb.forward(tokens), cache)
+    }
+
+    /// [`Gpt::forward_cached`] of vectors `[b, t, width]` in the place of embeddings.
+    pub fn forward_cached_vectors(&self, vectors: Tensor<3>, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, count, _] = vectors.dims();
+        let mut hidden = self.place(vectors, cache.length);
         for (block, memory) in self.blocks.iter().zip(&mut cache.blocks) {
             hidden = block.forward_cached(hidden, memory, cache.length, self.precision);
         }
@@ -141,11 +151,14 @@ impl Gpt {
         path.ends_with(".weight") && !path.contains("ln") && !path.starts_with("tok_emb")
     }
 
-    fn embed(&self, tokens: Tensor<2, Int>, first: usize) -> Tensor<3> {
-        let [_, count] = tokens.dims();
-        let positions = self.pos_emb.val();
-        let width = positions.dims()[2];
-        self.tok_emb.forward(tokens) + positions.slice([0..1, first..first + count, 0..width])
+    /// Adds the positions from `first` on.
+    fn place(&self, vectors: Tensor<3>, first: usize) -> Tensor<3> {
+        let [_, count, width] = vectors.dims();
+        vectors
+            + self
+                .pos_emb
+                .val()
+                .slice([0..1, first..first + count, 0..width])
     }
 }
 

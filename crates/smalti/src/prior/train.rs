@@ -13,7 +13,9 @@ use crate::data::order::Order;
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelInfo};
-use crate::sample::{Request, SampleOptions, decode_pictures, sample_codes};
+use crate::sample::{
+    Request, SampleOptions, class_condition, decode_pictures, picture_seed, sample_codes,
+};
 use crate::training::settings::to_yaml;
 use crate::training::{
     Clock, Event, Metrics, Observer, Run, Stage, Trained, Validation, drive, unigram_entropy,
@@ -170,14 +172,16 @@ impl PriorStage {
             Condition::Class(condition) => Some(condition.classes),
             Condition::None(_) => None,
         };
-        let request = |index: usize| Request {
-            class: classes.map(|classes| index * classes / SHOWN),
-            known: Vec::new(),
+        let seed = self.job.recipe.training.seed;
+        let request = |index: usize| -> Result<Request> {
+            let class = classes.map(|classes| index * classes / SHOWN);
+            let condition = class_condition(&self.config, class)?;
+            let seed = picture_seed(seed, index);
+            Ok(Request::new(condition, self.config.codes(), seed))
         };
-        let requests: Vec<Request> = (0..SHOWN).map(request).collect();
+        let requests = (0..SHOWN).map(request).collect::<Result<Vec<Request>>>()?;
         let options = SampleOptions {
             batch: SHOWN,
-            seed: self.job.recipe.training.seed,
             ..SampleOptions::default()
         };
         let model = &self.job.tokenizer;

@@ -8,6 +8,37 @@ pub use none::StartToken;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// The part of a grid of codes that the prior sees at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    pub rows: Range<usize>,
+    pub columns: Range<usize>,
+    /// Rows and columns of the whole grid.
+    pub grid: [usize; 2],
+}
+
+/// What a picture is drawn under: gives the condition's tokens for any window of it.
+pub trait Conditioning: Send + Sync {
+    /// As many for every window. With [`Conditioning::prefix`], there is at least one position in all.
+    fn tokens(&self, window: &Window) -> Vec<i64>;
+
+    /// Vectors that stand before the tokens in the place of embeddings, `[count, width]`.
+    fn prefix(&self) -> Option<&[f32]> {
+        None
+    }
+}
+
+/// The same tokens for every window: a start token, a class, or what stands for no condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed(pub Vec<i64>);
+
+impl Conditioning for Fixed {
+    fn tokens(&self, _: &Window) -> Vec<i64> {
+        self.0.clone()
+    }
+}
 
 /// Any of the conditions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
