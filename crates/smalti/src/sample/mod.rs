@@ -6,7 +6,7 @@ mod filter;
 mod guidance;
 pub mod neighbours;
 mod next_code;
-pub(crate) mod path;
+mod path;
 mod reader;
 mod request;
 mod sampler;

@@ -164,7 +164,7 @@ impl Sampler {
             .flat_map(|picture| (0..path.lanes()).map(move |lane| (picture, lane)))
             .collect();
         let mut measure = Measure {
-            reader: self.reader(condition, self.options.batch.min(lanes.len())),
+            reader: self.reader(condition, self.options.batch.min(lanes.len().max(1))),
             path,
             grids,
             totals: vec![(0.0, 0); requests.len()],
