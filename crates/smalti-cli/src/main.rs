@@ -63,6 +63,8 @@ enum Command {
     Decode(commands::decode::Decode),
     /// Draw new pictures from a prior
     Sample(commands::sample::Sample),
+    /// Draw parts of a picture anew
+    Complete(commands::complete::Complete),
     /// Measure how probable pictures are to a prior
     Nll(commands::nll::Nll),
     /// Measure models, and say how
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Command::Encode(command) => command.run(common),
         Command::Decode(command) => command.run(common),
         Command::Sample(command) => command.run(common),
+        Command::Complete(command) => command.run(common),
         Command::Nll(command) => command.run(common),
         Command::Eval(command) => command.run(common),
         Command::Import(command) => command.run(common),

@@ -17,7 +17,7 @@ pub struct TileArgs {
     tile: Tiling,
     /// With tiles, take the statistics of normalisations from all of the picture and not from a sample: the result is
     /// that without tiles, in several times the time
-    #[arg(long)]
+    #[arg(long = "tile-exact", visible_alias = "exact")]
     exact: bool,
 }
 

@@ -10,7 +10,9 @@ use smalti::model::{Model, import};
 use smalti::prior::codes::CodeSet;
 use smalti::prior::condition::{Condition, Conditioning, Window};
 use smalti::prior::trainer::{code_logits, nats_per_code};
-use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
+use smalti::sample::{
+    Filter, Request, SampleOptions, class_condition, decode_pictures, sample_codes,
+};
 use smalti::tokenizer::loss::label_map_loss;
 use smalti::tokenizer::quantizer::Quantizer;
 
@@ -223,9 +225,14 @@ fn check_transformer(folder: &str) {
         let requests: Vec<Request> = classes
             .iter()
             .enumerate()
-            .map(|(row, &class)| Request {
-                class,
-                known: known[row * known.len() / 2..(row + 1) * known.len() / 2].to_vec(),
+            .map(|(row, &class)| {
+                let condition = class_condition(config, class).unwrap();
+                let mut request = Request::new(condition, length, 0);
+                let half = known.len() / 2;
+                for (place, &code) in known[row * half..(row + 1) * half].iter().enumerate() {
+                    request.known[place] = Some(code);
+                }
+                request
             })
             .collect();
         let codebook = model.tokenizer_config.codebook_size;

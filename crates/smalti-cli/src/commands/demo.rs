@@ -8,7 +8,9 @@ use smalti::data::drawn::{SHAPES, draw};
 use smalti::data::{GRID_PADDING, grid, pairs_grid, write_png};
 use smalti::model::Model;
 use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
-use smalti::sample::{Filter, Request, SampleOptions, decode_pictures, sample_codes};
+use smalti::sample::{
+    Filter, Request, SampleOptions, class_condition, decode_pictures, picture_seed, sample_codes,
+};
 use smalti::tokenizer::{self, TokenizerJob, TokenizerRecipe, picture};
 use smalti::training::Trained;
 use smalti::training::settings::set_from_argument;
@@ -195,24 +197,31 @@ impl Demo {
             )?;
             Ok(decode_pictures(model, &codes, grid_size, 8))
         };
+        let request = |class: usize, index: usize| -> Result<Request> {
+            let condition = class_condition(config, Some(class))?;
+            Ok(Request::new(
+                condition,
+                config.codes(),
+                picture_seed(0, index),
+            ))
+        };
         let mut requests = Vec::new();
         let mut halves = Vec::new();
         for (index, input) in unseen.iter().enumerate() {
             let (codes, _) = picture::encode(model, input);
-            requests.push(Request {
-                class: Some(index % SHAPES.len()),
-                known: codes[..codes.len() / 2].to_vec(),
-            });
+            let mut request = request(index % SHAPES.len(), index)?;
+            let upper = codes.len() / 2;
+            for (known, code) in request.known.iter_mut().zip(codes).take(upper) {
+                *known = Some(code);
+            }
+            requests.push(request);
             halves.push(upper_half(input));
         }
         let completed = painted(&requests)?;
         write_png(&paths[1], &pairs_grid(&halves, &completed, 8))?;
         let requests: Vec<Request> = (0..8 * SHAPES.len())
-            .map(|index| Request {
-                class: Some(index / 8),
-                known: Vec::new(),
-            })
-            .collect();
+            .map(|index| request(index / 8, index))
+            .collect::<Result<_>>()?;
         let sampled = painted(&requests)?;
         write_png(&paths[2], &grid(&sampled, 8, GRID_PADDING))?;
         Ok(paths)

@@ -1,9 +1,11 @@
 //! One file per command.
 
 pub mod bench;
+pub mod complete;
 pub mod decode;
 pub mod demo;
 pub mod doctor;
+mod drawing;
 pub mod encode;
 pub mod eval;
 pub mod export;

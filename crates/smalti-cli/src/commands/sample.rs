@@ -1,15 +1,27 @@
 //! `smalti sample`: new pictures from a prior.
 
-use crate::{Common, models, output, parse_weights, progress};
+use super::drawing::{DrawArgs, View, check_count, decode_each, fit_a_sheet};
+use crate::{Common, models, output, progress};
 use clap::Args;
-use serde_json::json;
+use image::RgbImage;
+use serde_json::{Value, json};
+use smalti::Result;
 use smalti::data::{GRID_PADDING, grid, write_png};
-use smalti::ops::Precision;
-use smalti::prior::condition::Condition;
-use smalti::prior::{CodeSet, PriorConfig};
-use smalti::sample::{Filter, Request, SampleOptions, WeightFormat, decode_pictures, sample_codes};
-use smalti::{Error, Result};
-use std::path::PathBuf;
+use smalti::model::Model;
+use smalti::prior::CodeSet;
+use smalti::sample::Sampler;
+use smalti::sample::neighbours::{Gallery, Neighbour};
+use smalti::tokenizer::tiled::Plan;
+use std::path::{Path, PathBuf};
+
+/// The name of the picture that shows samples beside their neighbours.
+const NEIGHBOURS: &str = "neighbours.png";
+
+/// How many of the nearest pictures are shown beside a sample.
+const NEAREST: usize = 5;
+
+/// The most samples that are shown beside their neighbours.
+const SHOWN: usize = 32;
 
 /// Example: smalti sample --model run -n 16 --top-k 100 --out samples
 #[derive(Args)]
@@ -20,36 +32,24 @@ pub struct Sample {
     /// How many pictures
     #[arg(short, default_value_t = 16)]
     n: usize,
-    /// The class, by name or number; without it a class-conditional prior draws its classes in turn
-    #[arg(long)]
-    class: Option<String>,
-    /// Below 1 safer, above 1 bolder
-    #[arg(long, default_value_t = 1.0)]
-    temperature: f64,
-    /// Draw among the k most probable codes only; 1 always takes the most probable
-    #[arg(long)]
-    top_k: Option<usize>,
-    /// Draw among the most probable codes that make up this share only
-    #[arg(long)]
-    top_p: Option<f64>,
-    /// The same seed draws the same pictures
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Pictures drawn at the same time
-    #[arg(long, default_value_t = 16)]
-    batch: usize,
-    /// Keep the weights of the prior in fewer bits, which draws faster and a little differently [default: as --precision]
-    #[arg(long, value_parser = parse_weights)]
-    weights: Option<WeightFormat>,
-    /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a sliding window
+    #[command(flatten)]
+    draw: DrawArgs,
+    /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a
+    /// window
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
     size: Option<[usize; 2]>,
-    /// The folder for the pictures and a grid of them
+    /// The folder for the pictures and, if they are not too large, a grid of them
     #[arg(long)]
     out: PathBuf,
     /// Also write the codes to this file
     #[arg(long)]
     codes: Option<PathBuf>,
+    /// Also measure how probable the samples are to the prior through the exact window
+    #[arg(long)]
+    nats: bool,
+    /// Also show every sample beside the nearest of these training pictures: a folder, a list, or a file of their codes
+    #[arg(long, value_name = "DIR|FILE")]
+    neighbours: Option<PathBuf>,
     /// Replace files that are there
     #[arg(long)]
     overwrite: bool,
@@ -69,81 +69,180 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
 
 impl Sample {
     pub fn run(self, common: &Common) -> Result<()> {
-        let mut options = SampleOptions {
-            filter: Filter {
-                temperature: self.temperature,
-                top_k: self.top_k,
-                top_p: self.top_p,
-            },
-            batch: self.batch,
-            seed: self.seed,
-            weights: match (self.weights, common.precision) {
-                (Some(weights), _) => weights,
-                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
-                (None, _) => WeightFormat::F32,
-            },
-            grid: None,
-        };
-        options.check()?;
-        if self.n == 0 {
-            return Err(Error::input("-n is 0; ask for at least one picture"));
-        }
+        let mut options = self.draw.options(common)?;
+        check_count(self.n)?;
         let mut model = models::load_for_pictures(&self.model, common)?;
         let (config, gpt) = model.take_prior()?;
-        let config = &config;
-        let requests = self.requests(config)?;
         let tokenizer = &model.tokenizer_config;
+        options.codes_per_position = tokenizer.codes_per_position;
         let factor = tokenizer.factor();
         options.grid = self.size.map(|[width, height]| {
             tokenizer.grid([height, width].map(|side| side.next_multiple_of(factor)))
         });
-        let [rows, columns] = options.grid(config)?;
-        let mut names: Vec<String> = (0..self.n).map(|index| format!("{index:06}.png")).collect();
-        names.push(output::GRID.into());
+        let grid_size = options.grid(&config)?;
+        let codes = grid_size[0].saturating_mul(grid_size[1]);
+        let requests = self
+            .draw
+            .requests(&config, &vec![None; codes], self.n, true)?;
+        let sides = tokenizer.pixels_of(grid_size);
+        let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
+        let mut names = self.draw.names(self.n);
+        names.extend(self.neighbours.as_ref().map(|_| NEIGHBOURS.to_string()));
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         if let Some(file) = &self.codes {
             output::refuse_existing(file, self.overwrite)?;
         }
-        let bar = progress::bar(common, (self.n * rows * columns) as u64, "codes");
-        let codebook_size = model.tokenizer_config.codes();
-        let codes = sample_codes(gpt, config, codebook_size, &requests, options, |drawn| {
-            bar.set_position(drawn as u64);
-        })?;
-        bar.finish_and_clear();
-        let pictures = decode_pictures(&model, &codes, [rows, columns], self.batch);
+        let mut neighbourhood = self.neighbourhood(common, &model, grid_size)?;
+        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
+        let mut view = View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
+        let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+        view.finish();
+        let nats = match self.nats {
+            true => Some(sampler.nats_per_code(&requests, &codes)?),
+            false => None,
+        };
+        // Its weights need not be there while pictures are decoded.
+        drop(sampler);
         output::folder(&self.out)?;
-        for (picture, path) in pictures.iter().zip(&paths) {
-            write_png(path, picture)?;
+        let sheet = fit_a_sheet(&model, grid_size, self.n);
+        let mut pictures = Vec::new();
+        decode_each(
+            common,
+            &model,
+            &codes,
+            (grid_size, &plan),
+            &mut |index, picture| {
+                write_png(&paths[index], &picture)?;
+                if let Some(neighbourhood) = &mut neighbourhood {
+                    neighbourhood.add(&codes[index], &picture);
+                }
+                if sheet {
+                    pictures.push(picture);
+                }
+                Ok(())
+            },
+        )?;
+        let grid_path = sheet.then(|| &paths[self.n]);
+        if let Some(path) = grid_path {
+            write_png(path, &grid(&pictures, 8, GRID_PADDING))?;
         }
-        write_png(&paths[self.n], &grid(&pictures, 8, GRID_PADDING))?;
         if let Some(file) = &self.codes {
-            let mut set = CodeSet::new(&model, rows, columns);
+            let mut set = CodeSet::new(&model, grid_size[0], grid_size[1]);
             set.codes = codes.concat();
-            set.classes = requests
-                .iter()
-                .filter_map(|request| request.class.map(|class| class as i64))
-                .collect();
+            set.classes = self.draw.classes(&config, self.n)?;
             output::folder_of(file)?;
             set.save(file)?;
         }
-        let grid = paths[self.n].display().to_string();
-        let json = json!({"out": self.out, "count": self.n, "pictures": &paths[..self.n], "grid": grid, "codes": self.codes});
+        let found = match &neighbourhood {
+            Some(neighbourhood) => neighbourhood.write(&self.out.join(NEIGHBOURS))?,
+            None => Value::Null,
+        };
+        let json = json!({
+            "out": self.out,
+            "count": self.n,
+            "pictures": &paths[..self.n],
+            "grid": grid_path,
+            "codes": self.codes,
+            "nats_per_code": nats,
+            "neighbours": found,
+        });
         output::print(common, json, || {
-            vec![format!("{} pictures, all in {grid}", self.n)]
+            let place = grid_path.unwrap_or(&self.out).display();
+            let mut lines = vec![format!("{} pictures, all in {place}", self.n)];
+            lines.extend(nats.map(|nats| {
+                let mean = nats.iter().sum::<f64>() / nats.len() as f64;
+                format!("{mean:.4} nats/code through the exact window")
+            }));
+            lines.extend(neighbourhood.map(|neighbourhood| neighbourhood.describe()));
+            lines
         });
         Ok(())
     }
 
-    fn requests(&self, config: &PriorConfig) -> Result<Vec<Request>> {
-        let chosen = config.condition.class(self.class.as_deref())?;
-        let class = |index: usize| match &config.condition {
-            Condition::None(_) => None,
-            Condition::Class(condition) => chosen.or(Some(index % condition.classes)),
+    fn neighbourhood<'a>(
+        &self,
+        common: &Common,
+        model: &'a Model,
+        grid_size: [usize; 2],
+    ) -> Result<Option<Neighbourhood<'a>>> {
+        let Some(path) = &self.neighbours else {
+            return Ok(None);
         };
-        let request = |index| Request {
-            class: class(index),
-            known: Vec::new(),
+        let mut note = |text: String| progress::note(common, text);
+        let gallery = Gallery::open(model, path, grid_size, &mut note)?;
+        Ok(Some(Neighbourhood {
+            model,
+            gallery,
+            found: Vec::new(),
+            rows: Vec::new(),
+        }))
+    }
+}
+
+/// Samples beside the training pictures that are most like them.
+struct Neighbourhood<'a> {
+    model: &'a Model,
+    gallery: Gallery,
+    /// Of each sample: the nearest, and last of all the one with the most equal codes.
+    found: Vec<Vec<Neighbour>>,
+    /// What is shown: samples, each followed by its neighbours.
+    rows: Vec<RgbImage>,
+}
+
+impl Neighbourhood<'_> {
+    fn add(&mut self, codes: &[i64], sample: &RgbImage) {
+        let all = self.gallery.neighbours(codes, sample);
+        // Of equally equal ones the nearest, which comes first.
+        let most_equal = all.iter().reduce(|most, next| {
+            if next.equal_codes > most.equal_codes {
+                next
+            } else {
+                most
+            }
+        });
+        let mut found: Vec<Neighbour> = all.iter().take(NEAREST).copied().collect();
+        found.extend(most_equal);
+        if self.found.len() < SHOWN {
+            self.rows.push(sample.clone());
+            for neighbour in &found {
+                self.rows
+                    .push(self.gallery.picture(self.model, neighbour.index));
+            }
+        }
+        self.found.push(found);
+    }
+
+    /// Writes the picture; returns the figures.
+    fn write(&self, path: &Path) -> Result<Value> {
+        let columns = self.found.first().map_or(1, |found| 1 + found.len());
+        write_png(path, &grid(&self.rows, columns, GRID_PADDING))?;
+        let neighbour = |neighbour: &Neighbour| {
+            json!({
+                "picture": neighbour.index,
+                "distance": neighbour.distance,
+                "equal_codes": neighbour.equal_codes,
+            })
         };
-        Ok((0..self.n).map(request).collect())
+        let found = self.found.iter().map(|found| {
+            let (most_equal, nearest) = found.split_last()?;
+            let nearest: Vec<Value> = nearest.iter().map(neighbour).collect();
+            Some(json!({"nearest": nearest, "most_equal_codes": neighbour(most_equal)}))
+        });
+        let samples: Vec<Value> = found.flatten().collect();
+        Ok(json!({"picture": path, "among": self.gallery.len(), "samples": samples}))
+    }
+
+    fn describe(&self) -> String {
+        let nearest = self.found.iter().filter_map(|found| found.first());
+        let distance = nearest.map(|neighbour| neighbour.distance);
+        let equal = self.found.iter().filter_map(|found| found.last());
+        let share = equal.map(|neighbour| neighbour.equal_codes);
+        format!(
+            "beside the nearest of {} training pictures in {NEIGHBOURS}: {:.1} levels away at the least, {:.1} % equal \
+             codes at the most",
+            self.gallery.len(),
+            distance.fold(f64::INFINITY, f64::min),
+            100.0 * share.fold(0.0, f64::max)
+        )
     }
 }

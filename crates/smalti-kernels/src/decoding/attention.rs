@@ -1,10 +1,12 @@
 //! Attention of the newest tokens over all before them, whose keys and values are kept.
 //!
-//! New tokens come as their projections, `[batch, tokens, 3, heads, head_dim]`: query, key and
-//! value of a token side by side, as one linear layer computes them. Each query of each head is a
-//! job of its own. Keys are kept in tiles, `[batch, heads, capacity / TILE, head_dim, TILE]`: the
-//! tokens of a tile lie along the vector registers, so that scores need no horizontal steps.
-//! Values are kept as `[batch, heads, capacity, head_dim]`.
+//! New tokens come as their projections, `[tokens, 3, heads, head_dim]`: query, key and value of a
+//! token side by side, as one linear layer computes them. Those of one sequence are a [`Span`]; the
+//! sequences of a cache may stand at different positions, read different numbers of tokens, or
+//! rest. Each query of each head is a job of its own. Keys are kept in tiles,
+//! `[batch, heads, capacity / TILE, head_dim, TILE]`: the tokens of a tile lie along the vector
+//! registers, so that scores need no horizontal steps. Values are kept as
+//! `[batch, heads, capacity, head_dim]`.
 
 use crate::dispatch::{self, Isa, vectorised};
 use crate::element::{Element, bf16};
@@ -39,22 +41,52 @@ impl CacheShape {
         self.capacity.next_multiple_of(TILE) * self.head_dim
     }
 
-    /// The number of tokens whose projections are `len` values.
-    fn tokens(&self, len: usize) -> usize {
-        let token = 3 * self.batch * self.width();
-        assert!(
-            len.is_multiple_of(token),
-            "{len} values are no projections for {self:?}"
-        );
-        len / token
+    /// Checks that `spans` lie one behind the other in projections of `len` values, in the order of
+    /// their sequences, and that the cache has room for them.
+    fn check(&self, spans: &[Span], len: usize) {
+        let (mut row, mut next) = (0, 0);
+        for span in spans {
+            assert!(
+                span.row == row && span.sequence >= next && span.tokens > 0,
+                "{span:?} is out of place"
+            );
+            assert!(span.sequence < self.batch, "{span:?} in {self:?}");
+            assert!(
+                span.end() <= self.capacity,
+                "{} tokens after {} in {self:?}",
+                span.tokens,
+                span.position
+            );
+            row += span.tokens;
+            next = span.sequence + 1;
+        }
+        assert_eq!(len, 3 * row * self.width(), "projections of {row} tokens");
+    }
+}
+
+/// The new tokens of one sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Which sequence of the cache.
+    pub sequence: usize,
+    /// Tokens of it that were there before.
+    pub position: usize,
+    /// New tokens, at least one.
+    pub tokens: usize,
+    /// The first of them among the new tokens of all sequences.
+    pub row: usize,
+}
+
+impl Span {
+    /// Tokens of the sequence when the new ones are there.
+    pub fn end(&self) -> usize {
+        self.position + self.tokens
     }
 }
 
 /// Which tokens the new ones see, and how.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CausalRule {
-    /// Tokens before the new ones.
-    pub position: usize,
     /// This many first positions see each other, as far as they are there.
     pub unmasked_prefix: usize,
     /// Factor of the scores.
@@ -62,10 +94,10 @@ pub struct CausalRule {
 }
 
 impl CausalRule {
-    /// The first of `tokens` new tokens sees the tokens before this one, and so on.
-    fn visible(&self, token: usize, tokens: usize) -> usize {
-        let own = self.position + token + 1;
-        own.max(self.unmasked_prefix).min(self.position + tokens)
+    /// How many tokens of its sequence a token of `span` sees, the first ones.
+    fn visible(&self, span: &Span, token: usize) -> usize {
+        let own = span.position + token + 1;
+        own.max(self.unmasked_prefix).min(span.end())
     }
 }
 
@@ -99,46 +131,40 @@ impl KeyValueCache {
         }
     }
 
-    /// Stores keys and values of new tokens, the first of them at `position`. What was there is
-    /// replaced.
-    pub fn append(&mut self, position: usize, projections: &[f32]) {
-        let tokens = self.shape.tokens(projections.len());
-        assert!(
-            position + tokens <= self.shape.capacity,
-            "{tokens} tokens after {position} in {:?}",
-            self.shape
-        );
+    /// Stores keys and values of the new tokens of `spans`, which are in the order of their
+    /// sequences. What was there is replaced.
+    pub fn append(&mut self, spans: &[Span], projections: &[f32]) {
+        self.shape.check(spans, projections.len());
         match &mut self.stored {
-            Stored::F32(tensors) => tensors.append(&self.shape, position, projections),
-            Stored::Bf16(tensors) => tensors.append(&self.shape, position, projections),
+            Stored::F32(tensors) => tensors.append(&self.shape, spans, projections),
+            Stored::Bf16(tensors) => tensors.append(&self.shape, spans, projections),
         }
     }
 
-    /// Writes what the new tokens attend to, `[batch, tokens, heads, head_dim]`. They must have
-    /// been stored at the position of the rule.
-    pub fn attend(&self, rule: CausalRule, projections: &[f32], output: &mut [f32]) {
-        self.attend_at(dispatch::isa(), rule, projections, output);
-    }
-
-    /// [`KeyValueCache::attend`] with an instruction set of the caller's choice.
-    fn attend_at(&self, isa: Isa, rule: CausalRule, projections: &[f32], output: &mut [f32]) {
-        let tokens = self.shape.tokens(projections.len());
-        assert_eq!(3 * output.len(), projections.len(), "output");
-        assert!(
-            rule.position + tokens <= self.shape.capacity,
-            "{tokens} tokens after {} in {:?}",
-            rule.position,
-            self.shape
-        );
+    /// Writes what the new tokens attend to, `[tokens, heads, head_dim]`. They must have been
+    /// stored.
+    pub fn attend(
+        &self,
+        rule: CausalRule,
+        spans: &[Span],
+        projections: &[f32],
+        output: &mut [f32],
+    ) {
         let query = Queries {
-            isa,
+            isa: dispatch::isa(),
             rule,
-            tokens,
+            spans,
             projections,
         };
+        self.attend_from(&query, output);
+    }
+
+    fn attend_from(&self, query: &Queries<'_>, output: &mut [f32]) {
+        self.shape.check(query.spans, query.projections.len());
+        assert_eq!(3 * output.len(), query.projections.len(), "output");
         match &self.stored {
-            Stored::F32(tensors) => tensors.attend(&self.shape, &query, output),
-            Stored::Bf16(tensors) => tensors.attend(&self.shape, &query, output),
+            Stored::F32(tensors) => tensors.attend(&self.shape, query, output),
+            Stored::Bf16(tensors) => tensors.attend(&self.shape, query, output),
         }
     }
 }
@@ -147,8 +173,15 @@ impl KeyValueCache {
 struct Queries<'a> {
     isa: Isa,
     rule: CausalRule,
-    tokens: usize,
+    spans: &'a [Span],
     projections: &'a [f32],
+}
+
+impl Queries<'_> {
+    /// The span of a new token.
+    fn span(&self, row: usize) -> &Span {
+        &self.spans[self.spans.partition_point(|span| span.row <= row) - 1]
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -167,18 +200,22 @@ impl<E: Element> Tensors<E> {
         }
     }
 
-    fn append(&mut self, shape: &CacheShape, position: usize, projections: &[f32]) {
+    fn append(&mut self, shape: &CacheShape, spans: &[Span], projections: &[f32]) {
         let (width, dim, len) = (shape.width(), shape.head_dim, shape.head_len());
-        let tokens = shape.tokens(projections.len());
+        let most = spans.iter().map(|span| span.tokens).max().unwrap_or(0);
         let values = self.values.par_chunks_mut(len);
         let heads = self.keys.par_chunks_mut(len).zip(values).enumerate();
-        let heads_per_job = JOB / (tokens * dim).max(1);
+        let heads_per_job = JOB / (most * dim).max(1);
         let heads = heads.with_min_len(heads_per_job.max(1));
         heads.for_each(|(index, (keys, values))| {
             let (sequence, head) = (index / shape.heads, index % shape.heads);
-            for token in 0..tokens {
-                let row = &projections[(sequence * tokens + token) * 3 * width..][..3 * width];
-                let place = position + token;
+            let Ok(found) = spans.binary_search_by_key(&sequence, |span| span.sequence) else {
+                return;
+            };
+            let span = &spans[found];
+            for token in 0..span.tokens {
+                let row = &projections[(span.row + token) * 3 * width..][..3 * width];
+                let place = span.position + token;
                 let tile = &mut keys[place / TILE * TILE * dim..][..TILE * dim];
                 let key = &row[width + head * dim..][..dim];
                 for (column, &key) in tile.chunks_exact_mut(TILE).zip(key) {
@@ -194,20 +231,21 @@ impl<E: Element> Tensors<E> {
 
     fn attend(&self, shape: &CacheShape, queries: &Queries<'_>, output: &mut [f32]) {
         let (width, dim, len) = (shape.width(), shape.head_dim, shape.head_len());
-        let (rule, tokens) = (queries.rule, queries.tokens);
-        let per_job = JOB / ((rule.position + tokens) * dim).max(1);
+        let longest = queries.spans.iter().map(Span::end).max().unwrap_or(0);
+        let per_job = JOB / (longest * dim).max(1);
         let jobs = output.par_chunks_mut(dim).enumerate();
         let jobs = jobs.with_min_len(per_job.max(1));
         jobs.for_each(|(index, output)| {
             let (row, head) = (index / shape.heads, index % shape.heads);
-            let first = (row / tokens * shape.heads + head) * len;
+            let span = queries.span(row);
+            let first = (span.sequence * shape.heads + head) * len;
             let query = Query {
                 query: &queries.projections[row * 3 * width + head * dim..][..dim],
                 keys: &self.keys[first..][..len],
                 values: &self.values[first..][..len],
-                scale: rule.scale,
+                scale: queries.rule.scale,
             };
-            let visible = rule.visible(row % tokens, tokens);
+            let visible = queries.rule.visible(span, row - span.row);
             with_scratch(visible, |scores| {
                 attend_head(queries.isa, &query, scores, output);
             });

@@ -24,6 +24,7 @@ const FILTER: Filter = Filter {
     temperature: 1.0,
     top_k: Some(100),
     top_p: None,
+    min_p: None,
 };
 
 /// A step of training on whole pictures with AdamW, without dropout.

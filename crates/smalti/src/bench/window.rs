@@ -1,49 +1,53 @@
 //! The workload of pictures larger than the prior's: codes through the sliding window.
 
 use super::ceiling::Phase;
-use super::measure::{Repetition, timed};
+use super::measure::Repetition;
 use super::{Spec, cost, networks};
 use crate::error::Result;
-use crate::prior::decoder::Decoder;
-use crate::sample::window::{Sampler, capacity};
-use crate::sample::{Filter, NextCode, Pictures, Request, SampleOptions};
+use crate::sample::{
+    Filter, Request, SampleOptions, Sampler, Windowing, class_condition, picture_seed,
+};
 use burn::tensor::Device;
+use std::time::Instant;
 
 /// How much larger than the window the picture is, each way.
 const TIMES: usize = 2;
 
-/// The middle row of the picture. A window has as many rows above it there as it has on average over all rows.
+/// The middle row of the picture, code by code. A window has as many rows above it there as it has on average over all
+/// rows.
 pub(super) fn window(spec: &Spec, device: &Device) -> Result<Repetition> {
     let config = spec.size.prior();
     let grid = [TIMES * config.rows, TIMES * config.columns];
-    let decoder = Decoder::new(networks::gpt(&config, device), &config, spec.weights);
-    let batch = spec.batch;
     let above = networks::codes(config.rows * grid[1], config.vocabulary_size);
     let options = SampleOptions {
         filter: Filter {
             top_k: Some(100),
             ..Filter::default()
         },
+        weights: spec.weights,
+        grid: Some(grid),
         ..SampleOptions::default()
     };
-    Ok(Box::new(move || {
-        let request = Request {
-            class: None,
-            known: above.clone(),
-        };
-        let requests = vec![request; batch];
-        let pictures = Pictures::new(&config, grid, &requests, options, 0)?;
-        let transformer = NextCode::packed(&decoder, batch, capacity(&config));
-        let mut sampler = Sampler::new(transformer, &config, pictures);
-        for _ in 0..above.len() {
-            sampler.step();
+    let condition = class_condition(&config, None)?;
+    let request = |index: usize| {
+        let mut request =
+            Request::new(condition.clone(), grid[0] * grid[1], picture_seed(0, index));
+        for (known, &code) in request.known.iter_mut().zip(&above) {
+            *known = Some(code);
         }
-        let time = timed(|| {
-            for _ in 0..grid[1] {
-                sampler.step();
-            }
-        });
-        Ok(time / grid[1] as u32)
+        request
+    };
+    let requests: Vec<Request> = (0..spec.batch).map(request).collect();
+    let gpt = networks::gpt(&config, device);
+    let sampler = Sampler::new(gpt, &config, config.vocabulary_size, options)?;
+    Ok(Box::new(move || {
+        let path = sampler.path(Windowing::Exact)?;
+        let mut drawing = sampler.begin(&path, &requests, 1)?;
+        let start = Instant::now();
+        for _ in 0..grid[1] {
+            drawing.step()?;
+        }
+        Ok(start.elapsed() / grid[1] as u32)
     }))
 }
 

@@ -1,18 +1,19 @@
 //! The transformer prepared for drawing codes on the CPU: plain slices, packed weights, and a state in which a step
-//! allocates nothing. Same numbers as [`Gpt::forward_cached`], up to what the format of the weights rounds.
+//! allocates next to nothing. Same numbers as [`Gpt::forward_cached`], up to what the format of the weights rounds.
 
 mod layers;
 mod nats;
 mod state;
 
-pub use state::DecoderState;
+pub(crate) use nats::nats_of;
+pub use state::{DecoderState, Input};
 
 use super::config::PriorConfig;
 use super::gpt::{self, Gpt};
 use crate::checkpoint::host_values;
 use layers::{Norm, Projection};
 use smalti_kernels::decoding::WeightFormat;
-use smalti_kernels::decoding::attention::{CacheShape, CausalRule, KeyValueCache};
+use smalti_kernels::decoding::attention::{CacheShape, CausalRule, KeyValueCache, Span};
 use smalti_kernels::gelu;
 use state::Buffers;
 
@@ -74,82 +75,95 @@ impl Decoder {
             }
         };
         DecoderState {
-            batch,
             capacity,
-            length: 0,
+            lengths: vec![0; batch],
+            spans: Vec::with_capacity(batch),
             caches: self.blocks.iter().map(cache).collect(),
-            buffers: Buffers {
-                last: vec![0.0; batch * self.width],
-                logits: vec![0.0; batch * self.head.outputs()],
-                ..Buffers::default()
-            },
+            buffers: Buffers::default(),
         }
     }
 
-    /// Reads `tokens`, a row per sequence and all of the same length, that follow what `state` holds. Returns the
-    /// logits after the last of them, `[batch, vocabulary]`.
+    /// Reads `tokens`, a row per sequence, that follow what `state` holds. Returns the logits after the last of each,
+    /// `[batch, vocabulary]`.
     ///
     /// # Panics
-    /// Without tokens, with rows of different lengths or more tokens than the state has room for, and with tokens
-    /// outside the vocabulary.
+    /// As [`Decoder::feed_some`], and unless there is a row for every sequence.
     pub fn feed<'s>(&self, state: &'s mut DecoderState, tokens: &[Vec<i64>]) -> &'s [f32] {
-        let count = tokens.first().map_or(0, Vec::len);
-        assert!(count > 0, "no tokens to read");
-        assert_eq!(tokens.len(), state.batch, "sequences");
-        assert!(
-            tokens.iter().all(|row| row.len() == count),
-            "sequences of different lengths"
-        );
-        assert!(
-            state.length + count <= state.capacity,
-            "{count} tokens after {}, but room for {}",
-            state.length,
-            state.capacity
-        );
+        assert_eq!(tokens.len(), state.lengths.len(), "sequences");
+        let input = |(sequence, tokens)| Input {
+            sequence,
+            vectors: &[],
+            tokens,
+        };
+        let inputs: Vec<Input<'_>> = tokens
+            .iter()
+            .map(Vec::as_slice)
+            .enumerate()
+            .map(input)
+            .collect();
+        self.feed_some(state, &inputs)
+    }
+
+    /// Reads what follows what `state` holds of some sequences, which are given in their order; each may read another
+    /// number of tokens. Returns the logits after the last token of each, `[inputs, vocabulary]`. A sequence's numbers
+    /// do not depend on the others.
+    ///
+    /// # Panics
+    /// With an input without tokens, with more tokens than the state has room for, with tokens outside the vocabulary,
+    /// and with inputs that are out of order.
+    pub fn feed_some<'s>(&self, state: &'s mut DecoderState, inputs: &[Input<'_>]) -> &'s [f32] {
+        state.place(inputs, self.width);
         // Kernels that start inside the thread pool need not wake it one by one.
-        rayon::scope(|_| self.read(state, tokens, count));
-        state.length += count;
+        rayon::scope(|_| self.read(state, inputs));
+        for span in &state.spans {
+            state.lengths[span.sequence] = span.end();
+        }
         &state.buffers.logits
     }
 
-    fn read(&self, state: &mut DecoderState, tokens: &[Vec<i64>], count: usize) {
+    fn read(&self, state: &mut DecoderState, inputs: &[Input<'_>]) {
         let rule = CausalRule {
-            position: state.length,
             unmasked_prefix: self.unmasked_prefix,
             scale: ((self.width / self.heads) as f32).sqrt().recip(),
         };
         let DecoderState {
-            caches, buffers, ..
+            caches,
+            buffers,
+            spans,
+            ..
         } = state;
-        buffers.resize(tokens.len() * count, self.width);
-        self.embed(tokens, rule.position, &mut buffers.hidden);
+        let rows: usize = spans.iter().map(|span| span.tokens).sum();
+        buffers.resize(rows, self.width);
+        buffers.resize_last(spans.len(), self.width, self.head.outputs());
+        self.embed(inputs, spans, &mut buffers.hidden);
         for (block, cache) in self.blocks.iter().zip(caches) {
-            block.read(cache, rule, buffers);
+            block.read(cache, rule, spans, buffers);
         }
-        self.predict(count, buffers);
+        self.predict(spans, buffers);
     }
 
-    /// Writes the sums of embeddings and positions, `[batch, tokens, width]`; the first token stands at `first`.
-    fn embed(&self, tokens: &[Vec<i64>], first: usize, hidden: &mut [f32]) {
-        let tokens = tokens.iter().flat_map(|row| (first..).zip(row));
-        for (hidden, (position, &token)) in hidden.chunks_exact_mut(self.width).zip(tokens) {
-            let token = usize::try_from(token).expect("tokens are not negative");
-            let embedding = &self.embeddings[token * self.width..][..self.width];
-            let position = &self.positions[position * self.width..][..self.width];
-            for (hidden, (embedding, position)) in
-                hidden.iter_mut().zip(embedding.iter().zip(position))
-            {
-                *hidden = embedding + position;
-            }
-        }
-    }
-
-    /// Writes the logits after the last of `count` tokens of every sequence.
-    fn predict(&self, count: usize, buffers: &mut Buffers) {
+    /// Writes the sums of embeddings and positions, `[tokens, width]`.
+    fn embed(&self, inputs: &[Input<'_>], spans: &[Span], hidden: &mut [f32]) {
         let width = self.width;
-        let sequences = buffers.hidden.chunks_exact(count * width);
-        for (last, sequence) in buffers.last.chunks_exact_mut(width).zip(sequences) {
-            last.copy_from_slice(&sequence[(count - 1) * width..]);
+        for (input, span) in inputs.iter().zip(spans) {
+            let hidden = &mut hidden[span.row * width..][..span.tokens * width];
+            let (vectors, tokens) = hidden.split_at_mut(input.vectors.len());
+            vectors.copy_from_slice(input.vectors);
+            for (hidden, &token) in tokens.chunks_exact_mut(width).zip(input.tokens) {
+                let token = usize::try_from(token).expect("tokens are not negative");
+                hidden.copy_from_slice(&self.embeddings[token * width..][..width]);
+            }
+            let positions = &self.positions[span.position * width..][..span.tokens * width];
+            add(positions, hidden);
+        }
+    }
+
+    /// Writes the logits after the last token of every span.
+    fn predict(&self, spans: &[Span], buffers: &mut Buffers) {
+        let width = self.width;
+        for (last, span) in buffers.last.chunks_exact_mut(width).zip(spans) {
+            let row = span.row + span.tokens - 1;
+            last.copy_from_slice(&buffers.hidden[row * width..][..width]);
         }
         let normal = &mut buffers.normal[..buffers.last.len()];
         self.norm
@@ -183,7 +197,13 @@ impl Block {
     }
 
     /// Takes the new tokens through the block and remembers their keys and values.
-    fn read(&self, cache: &mut KeyValueCache, rule: CausalRule, buffers: &mut Buffers) {
+    fn read(
+        &self,
+        cache: &mut KeyValueCache,
+        rule: CausalRule,
+        spans: &[Span],
+        buffers: &mut Buffers,
+    ) {
         let Buffers {
             hidden,
             normal,
@@ -196,8 +216,8 @@ impl Block {
         } = buffers;
         self.norm1.apply(hidden, normal, statistics);
         self.attention.apply(normal, projections);
-        cache.append(rule.position, projections);
-        cache.attend(rule, projections, normal);
+        cache.append(spans, projections);
+        cache.attend(rule, spans, projections, normal);
         self.attention_out.apply(normal, update);
         add(update, hidden);
         self.norm2.apply(hidden, normal, statistics);

@@ -106,7 +106,8 @@ impl StoredCodes {
             return Err(broken("its parts are not of the same length".into()));
         }
         let codebook = model.tokenizer_config.codes() as i64;
-        match stored.all().find(|code| !(0..codebook).contains(code)) {
+        let outside = stored.all().find(|code| !(0..codebook).contains(code));
+        match outside {
             Some(code) => Err(broken(format!(
                 "code {code} lies outside the codebook of {codebook}"
             ))),

@@ -1,10 +1,10 @@
-//! What becomes of logits before a code is drawn: temperature, top-k, top-p.
+//! What becomes of logits before a code is drawn: temperature, top-k, top-p, min-p.
 
 use crate::error::{Error, Result};
 use rand::{Rng, RngExt};
 
 /// The usual controls. They apply in the order temperature, top-k, top-p (taming/modules/transformer/mingpt.py,
-/// `sample_with_past`).
+/// `sample_with_past`), min-p.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Filter {
     /// Logits are divided by it; below 1 sharpens.
@@ -13,6 +13,8 @@ pub struct Filter {
     pub top_k: Option<usize>,
     /// Only the smallest set of codes whose probability reaches p stays.
     pub top_p: Option<f64>,
+    /// Only codes stay that are at least this many times as probable as the most probable one (Nguyen et al., 2024).
+    pub min_p: Option<f64>,
 }
 
 impl Default for Filter {
@@ -21,6 +23,7 @@ impl Default for Filter {
             temperature: 1.0,
             top_k: None,
             top_p: None,
+            min_p: None,
         }
     }
 }
@@ -31,6 +34,7 @@ impl Filter {
         temperature: 1.0,
         top_k: Some(1),
         top_p: None,
+        min_p: None,
     };
 
     /// Says what is wrong with values out of range.
@@ -51,6 +55,13 @@ impl Filter {
         {
             return Err(Error::input(format!(
                 "--top-p is {p}; it must be above 0 and at most 1"
+            )));
+        }
+        if let Some(p) = self.min_p
+            && !(0.0..=1.0).contains(&p)
+        {
+            return Err(Error::input(format!(
+                "--min-p is {p}; it must be from 0 to 1"
             )));
         }
         Ok(())
@@ -96,6 +107,11 @@ impl Filter {
             .collect();
         if let Some(p) = self.top_p {
             keep_nucleus(&mut weights, p);
+        }
+        // The largest weight is 1.
+        let least = self.min_p.unwrap_or(0.0);
+        for weight in weights.iter_mut().filter(|weight| **weight < least) {
+            *weight = 0.0;
         }
         weights
     }
@@ -191,6 +207,45 @@ mod tests {
             ..Filter::default()
         };
         assert_eq!(drawn(filter, &logits)[0], 1.0);
+    }
+
+    #[test]
+    fn min_p_keeps_what_is_near_the_most_probable() {
+        // Probabilities 0.5, 0.3, 0.15, 0.05: relative to the first 1, 0.6, 0.3, 0.1.
+        let logits = [0.3f32, 0.5, 0.05, 0.15].map(f32::ln);
+        let kept = |min_p: f64, temperature: f64| -> Vec<bool> {
+            let filter = Filter {
+                temperature,
+                min_p: Some(min_p),
+                ..Filter::default()
+            };
+            let weights = filter.weights(&logits);
+            weights.iter().map(|&weight| weight > 0.0).collect()
+        };
+        assert_eq!(kept(0.0, 1.0), [true; 4]);
+        assert_eq!(kept(0.2, 1.0), [true, true, false, true]);
+        assert_eq!(kept(0.5, 1.0), [true, true, false, false]);
+        assert_eq!(kept(1.0, 1.0), [false, true, false, false]);
+        // At temperature 1/2 the ratios are squared: 0.36, 0.09 and 0.01.
+        assert_eq!(kept(0.2, 0.5), [true, true, false, false]);
+        let both = Filter {
+            top_k: Some(2),
+            min_p: Some(0.1),
+            ..Filter::default()
+        };
+        let shares = drawn(both, &logits);
+        assert!((shares[0] - 0.375).abs() < 0.015 && shares[2] == 0.0 && shares[3] == 0.0);
+        let wrong = Filter {
+            min_p: Some(1.5),
+            ..Filter::default()
+        };
+        assert!(
+            wrong
+                .check()
+                .unwrap_err()
+                .to_string()
+                .contains("--min-p is 1.5")
+        );
     }
 
     #[test]

@@ -10,15 +10,15 @@ fn offset(shape: &CacheShape, tokens: usize, part: usize, place: [usize; 3]) -> 
     (row * shape.heads + head) * shape.head_dim
 }
 
-/// What the tokens from the rule's position on attend to, `[batch, tokens, heads, head_dim]`, from
-/// the projections of all tokens, those before it included.
-pub fn attend(shape: &CacheShape, rule: CausalRule, projections: &[f32]) -> Vec<f64> {
+/// What the tokens from position `first` on attend to, `[batch, tokens, heads, head_dim]`, from the
+/// projections of all tokens, those before it included.
+pub fn attend(shape: &CacheShape, rule: CausalRule, first: usize, projections: &[f32]) -> Vec<f64> {
     let dim = shape.head_dim;
     let total = projections.len() / (3 * shape.batch * shape.heads * dim);
     let vector = |part, place| &projections[offset(shape, total, part, place)..][..dim];
     let mut output = Vec::new();
     for sequence in 0..shape.batch {
-        for token in rule.position..total {
+        for token in first..total {
             let in_prefix = |position: usize| position < rule.unmasked_prefix;
             let sees = |other: usize| other <= token || in_prefix(token) && in_prefix(other);
             for head in 0..shape.heads {

@@ -17,7 +17,7 @@ impl Decoder {
             let vocabulary = logits.len() / codes.len();
             for (index, logits) in logits.chunks_exact(vocabulary).enumerate() {
                 let code = codes[index][position];
-                totals[index] += nats(logits, code);
+                totals[index] += nats_of(logits, code);
                 tokens[index] = vec![code];
             }
         }
@@ -25,8 +25,8 @@ impl Decoder {
     }
 }
 
-/// Minus the log-probability of one of the choices.
-fn nats(logits: &[f32], choice: i64) -> f64 {
+/// Minus the log-probability, in nats, of one of the choices.
+pub(crate) fn nats_of(logits: &[f32], choice: i64) -> f64 {
     let largest = logits
         .iter()
         .fold(f32::NEG_INFINITY, |largest, &logit| largest.max(logit));

@@ -55,7 +55,7 @@ fn decode(decoder: &Decoder, sequences: &[Vec<i64>]) -> Vec<Vec<f32>> {
         let token = part(sequences, index, index + 1);
         logits.push(decoder.feed(&mut state, &token).to_vec());
     }
-    assert_eq!(state.length(), TOKENS);
+    assert_eq!(state.length(0), TOKENS);
     logits
 }
 
@@ -140,11 +140,63 @@ fn forgotten_tokens_leave_no_trace() {
     let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::Int8);
     let mut state = decoder.start(BATCH, TOKENS);
     let truth = decoder.feed(&mut state, &part(&sequences, 0, 7)).to_vec();
-    state.truncate(2);
+    let forget = |state: &mut DecoderState| (0..BATCH).for_each(|row| state.truncate(row, 2));
+    forget(&mut state);
     decoder.feed(&mut state, &part(&sequences, 4, TOKENS));
-    state.truncate(2);
+    forget(&mut state);
     assert_eq!(decoder.feed(&mut state, &part(&sequences, 2, 7)), truth);
-    assert_eq!(state.length(), 7);
+    assert_eq!(state.length(BATCH - 1), 7);
+}
+
+#[test]
+fn sequences_advance_at_their_own_pace() {
+    let config = config(3);
+    let (gpt, sequences) = (network(&config), sequences());
+    for format in WeightFormat::ALL {
+        let decoder = Decoder::new(gpt.clone(), &config, format);
+        let truth = decode(&decoder, &sequences);
+        let mut state = decoder.start(BATCH, TOKENS);
+        let input = |sequence: usize, from: usize, to: usize| Input {
+            sequence,
+            vectors: &[],
+            tokens: &sequences[sequence][from..to],
+        };
+        // `truth[i]` is what stands after the first i + 3 tokens.
+        let expected =
+            |after: usize, row: usize| &truth[after - 3][row * VOCABULARY..][..VOCABULARY];
+        let logits = decoder.feed_some(&mut state, &[input(0, 0, 3), input(1, 0, 5)]);
+        assert_eq!(&logits[..VOCABULARY], expected(3, 0), "{format}");
+        assert_eq!(&logits[VOCABULARY..], expected(5, 1), "{format}");
+        let logits = decoder.feed_some(&mut state, &[input(1, 5, 6)]);
+        assert_eq!(logits, expected(6, 1), "{format}");
+        let logits = decoder.feed_some(&mut state, &[input(0, 3, 9), input(1, 6, 7)]);
+        assert_eq!(&logits[..VOCABULARY], expected(9, 0), "{format}");
+        assert_eq!(&logits[VOCABULARY..], expected(7, 1), "{format}");
+        assert_eq!([state.length(0), state.length(1)], [9, 7]);
+    }
+}
+
+#[test]
+fn vectors_stand_in_the_place_of_embeddings() {
+    let config = config(3);
+    let (gpt, sequences) = (network(&config), sequences());
+    let decoder = Decoder::new(gpt.clone(), &config, WeightFormat::F32);
+    let embeddings = host_values(gpt.tok_emb.weight.val());
+    let embedded = |tokens: &[i64]| -> Vec<f32> {
+        let row = |&token: &i64| &embeddings[token as usize * config.width..][..config.width];
+        tokens.iter().flat_map(row).copied().collect()
+    };
+    let mut state = decoder.start(1, TOKENS);
+    let truth = decoder.feed(&mut state, &sequences[..1]).to_vec();
+    for count in [2, TOKENS] {
+        let mut state = decoder.start(1, TOKENS);
+        let input = Input {
+            sequence: 0,
+            vectors: &embedded(&sequences[0][..count]),
+            tokens: &sequences[0][count..],
+        };
+        assert_eq!(decoder.feed_some(&mut state, &[input]), truth, "{count}");
+    }
 }
 
 #[test]

@@ -1,0 +1,185 @@
+//! `smalti complete`: a part of a picture stays, the rest is drawn anew.
+
+use super::drawing::{DrawArgs, View, check_count, decode_each, fit_a_sheet};
+use crate::tiles::announce;
+use crate::{Common, models, output, progress};
+use clap::Args;
+use image::{RgbImage, imageops};
+use serde_json::json;
+use smalti::data::{GRID_PADDING, Raster, grid, read_image, write_png};
+use smalti::model::Model;
+use smalti::prior::PriorConfig;
+use smalti::sample::{Cells, Keep, Sampler, known_codes};
+use smalti::tokenizer::picture;
+use smalti::tokenizer::tiled::Plan;
+use smalti::{Error, Result};
+use std::path::PathBuf;
+
+/// Example: smalti complete --model run photo.png --keep top -n 4 --out completed
+#[derive(Args)]
+pub struct Complete {
+    /// A model with a prior: a file or a run folder
+    #[arg(long)]
+    model: PathBuf,
+    /// A picture of any size that is not below the prior's own
+    image: PathBuf,
+    /// What stays: the top half, the left half, or this part of the codes, from the first in reading order
+    #[arg(long, value_name = "top|left|PART", default_value = "0.5", value_parser = parse_keep)]
+    keep: Keep,
+    /// A picture of the same size that is white where codes are to be drawn anew, in place of --keep
+    #[arg(long, value_name = "FILE", conflicts_with = "keep")]
+    mask: Option<PathBuf>,
+    /// How many completions
+    #[arg(short, default_value_t = 4)]
+    n: usize,
+    #[command(flatten)]
+    draw: DrawArgs,
+    /// The folder for the completions and, if they are not too large, a grid of the picture, what stays of it, and them
+    #[arg(long)]
+    out: PathBuf,
+    /// Replace files that are there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+fn parse_keep(text: &str) -> std::result::Result<Keep, String> {
+    Keep::parse(text).ok_or_else(|| "expected top, left, or a part from 0 to below 1".to_string())
+}
+
+/// A picture, and what of it is drawn anew.
+struct Task {
+    picture: RgbImage,
+    cells: Cells,
+    grid: [usize; 2],
+    codes: Vec<i64>,
+    /// For every code, whether it is drawn anew.
+    anew: Vec<bool>,
+}
+
+impl Complete {
+    pub fn run(self, common: &Common) -> Result<()> {
+        let mut options = self.draw.options(common)?;
+        check_count(self.n)?;
+        let paths = output::files_in(&self.out, &self.draw.names(self.n), self.overwrite)?;
+        let mut model = models::load_for_pictures(&self.model, common)?;
+        let (config, gpt) = model.take_prior()?;
+        let task = self.task(common, &model, &config)?;
+        options.grid = Some(task.grid);
+        options.codes_per_position = model.tokenizer_config.codes_per_position;
+        let known = known_codes(&task.codes, &task.anew);
+        let requests = self.draw.requests(&config, &known, self.n, false)?;
+        let sides = model.tokenizer_config.pixels_of(task.grid);
+        let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
+        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codebook_size, options)?;
+        let mut view = View::new(common, &model, task.grid, &self.draw, &requests, &self.out);
+        let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+        view.finish();
+        drop(sampler);
+        output::folder(&self.out)?;
+        let sheet = fit_a_sheet(&model, task.grid, self.n + 2);
+        let mut pictures = Vec::new();
+        if sheet {
+            pictures.push(task.picture.clone());
+            pictures.push(task.cells.hide(&task.picture, &task.anew));
+        }
+        let (width, height) = task.picture.dimensions();
+        decode_each(
+            common,
+            &model,
+            &codes,
+            (task.grid, &plan),
+            &mut |index, completed| {
+                // What was added to the picture to fill whole cells.
+                let completed = imageops::crop_imm(&completed, 0, 0, width, height).to_image();
+                write_png(&paths[index], &completed)?;
+                if sheet {
+                    pictures.push(completed);
+                }
+                Ok(())
+            },
+        )?;
+        let grid_path = sheet.then(|| &paths[self.n]);
+        if let Some(path) = grid_path {
+            write_png(path, &grid(&pictures, 6, GRID_PADDING))?;
+        }
+        let drawn = task.anew.iter().filter(|&&anew| anew).count();
+        let json = json!({
+            "out": self.out,
+            "count": self.n,
+            "pictures": &paths[..self.n],
+            "grid": grid_path,
+            "codes": task.codes.len(),
+            "drawn": drawn,
+        });
+        output::print(common, json, || {
+            vec![format!(
+                "{} completions, {drawn} of {} codes drawn anew, all in {}",
+                self.n,
+                task.codes.len(),
+                grid_path.unwrap_or(&self.out).display()
+            )]
+        });
+        Ok(())
+    }
+
+    /// Reads picture and mask, and encodes the picture.
+    fn task(&self, common: &Common, model: &Model, config: &PriorConfig) -> Result<Task> {
+        let picture = read_image(&self.image, model.background())?;
+        let (width, height) = picture.dimensions();
+        let sides = [height, width].map(|side| side as usize);
+        let factor = model.tokenizer_config.factor();
+        let grid = model
+            .tokenizer_config
+            .grid(sides.map(|side| side.next_multiple_of(factor)));
+        if grid[0] < config.rows || grid[1] < config.columns {
+            let [least_height, least_width] = model
+                .tokenizer_config
+                .pixels_of([config.rows, config.columns]);
+            return Err(Error::file(
+                &self.image,
+                format!(
+                    "this picture has {width}×{height} pixels; this prior draws at least {least_width}×{least_height}: \
+                     enlarge it first"
+                ),
+            ));
+        }
+        let cells = Cells::new(&model.tokenizer_config, grid);
+        let anew = match &self.mask {
+            Some(file) => {
+                // What is transparent stays.
+                let mask = read_image(file, [0; 3])?;
+                if mask.dimensions() != picture.dimensions() {
+                    return Err(Error::file(
+                        file,
+                        format!(
+                            "this mask has {}×{} pixels; the picture has {width}×{height}",
+                            mask.width(),
+                            mask.height()
+                        ),
+                    ));
+                }
+                cells.under(&mask)
+            }
+            None => cells.without(self.keep),
+        };
+        if !anew.contains(&true) {
+            return Err(match &self.mask {
+                Some(file) => Error::file(file, "nothing of this mask is white: nothing to draw"),
+                None => Error::input("--keep leaves nothing to draw"),
+            });
+        }
+        let plan = Plan::encoder(model, sides, &self.draw.tile_options())?;
+        let bar = progress::bar(common, 1, "pictures");
+        announce(common, &bar, self.image.display(), &plan);
+        let raster = Raster::from(picture.clone());
+        let (codes, grid) = picture::encode_planned(model, &raster, &plan, &mut || bar.inc(1));
+        bar.finish_and_clear();
+        Ok(Task {
+            picture,
+            cells,
+            grid,
+            codes,
+            anew,
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! What `sample` and `complete` share: how codes are drawn and under what, what is seen meanwhile, and how the codes
+//! become files.
+
+use crate::tiles::{TileArgs, announce, fits_a_sheet};
+use crate::{Common, output, parse_weights, progress};
+use clap::Args;
+use image::{Rgb, RgbImage, imageops};
+use indicatif::ProgressBar;
+use smalti::data::write_png;
+use smalti::model::Model;
+use smalti::ops::Precision;
+use smalti::prior::PriorConfig;
+use smalti::prior::condition::{Condition, Conditioning};
+use smalti::sample::{
+    Filter, Guidance, Progress, Request, SampleOptions, WeightFormat, Windowing, class_condition,
+    picture_seed,
+};
+use smalti::tokenizer::picture;
+use smalti::tokenizer::tiled::{Plan, TileOptions};
+use smalti::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The name of the picture that shows how far the drawing is.
+pub const PREVIEW: &str = "preview.png";
+
+/// What a preview shows where nothing is drawn yet.
+const EMPTY: Rgb<u8> = Rgb([128; 3]);
+
+/// How often a line is printed where there is no terminal to draw a bar on.
+const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Options of drawing.
+#[derive(Args)]
+pub struct DrawArgs {
+    #[command(flatten)]
+    condition: ConditionArgs,
+    /// Below 1 safer, above 1 bolder
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f64,
+    /// Draw among the k most probable codes only; 1 always takes the most probable
+    #[arg(long)]
+    top_k: Option<usize>,
+    /// Draw among the most probable codes that make up this share only
+    #[arg(long)]
+    top_p: Option<f64>,
+    /// Draw among codes only that are at least so many times as probable as the most probable one
+    #[arg(long)]
+    min_p: Option<f64>,
+    /// Stress the condition: 1 not at all, 2 twice its effect on the logits; for priors that also learned without
+    #[arg(long, default_value_t = 1.0)]
+    guidance: f64,
+    /// The part of a picture's codes, 0 to 1, that guidance begins with
+    #[arg(long, value_name = "PART", default_value_t = 0.0)]
+    guidance_from: f64,
+    /// The part of a picture's codes, 0 to 1, that guidance ends before
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
+    guidance_to: f64,
+    /// The same seed draws the same pictures, whatever the batch
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Codes drawn at the same time: of so many pictures, or rows of a large one
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Keep the weights of the prior in fewer bits, which draws faster and a little differently [default: as
+    /// --precision]
+    #[arg(long, value_parser = parse_weights)]
+    weights: Option<WeightFormat>,
+    /// How the prior looks at a picture larger than its own: exact puts every code into the middle of a window; blocks
+    /// moves the window half its size at a time, which is many times faster and sees less
+    #[arg(long, value_name = "exact|blocks", default_value = "exact", value_parser = parse_windowing)]
+    window: Windowing,
+    /// Write what is there of the picture being drawn to preview.png, every so many rows of codes
+    #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
+    preview: Option<u32>,
+    #[command(flatten)]
+    tiles: TileArgs,
+}
+
+/// What pictures are drawn under.
+#[derive(Args)]
+pub struct ConditionArgs {
+    /// The class, by name or number; without it, sample draws the classes of a class-conditional prior in turn
+    #[arg(long)]
+    class: Option<String>,
+}
+
+fn parse_windowing(text: &str) -> std::result::Result<Windowing, String> {
+    Windowing::parse(text).ok_or_else(|| "expected exact or blocks".to_string())
+}
+
+/// What picture number `turn` of a command is drawn under. The one place where options become conditions.
+pub fn request_condition(
+    config: &PriorConfig,
+    args: &ConditionArgs,
+    turn: Option<usize>,
+) -> Result<Arc<dyn Conditioning>> {
+    class_condition(config, class(config, args, turn)?)
+}
+
+/// The class of picture number `turn`: the one asked for, else all in turn if there is a turn.
+fn class(config: &PriorConfig, args: &ConditionArgs, turn: Option<usize>) -> Result<Option<usize>> {
+    let chosen = config.condition.class(args.class.as_deref())?;
+    Ok(match &config.condition {
+        Condition::None(_) => None,
+        Condition::Class(condition) => chosen.or(turn.map(|turn| turn % condition.classes)),
+    })
+}
+
+/// What stands for no condition, if this prior has learned that.
+fn request_unconditional(config: &PriorConfig) -> Option<Arc<dyn Conditioning>> {
+    match &config.condition {
+        Condition::None(_) | Condition::Class(_) => None,
+    }
+}
+
+impl DrawArgs {
+    /// How codes are drawn; how many is for the caller to say.
+    pub fn options(&self, common: &Common) -> Result<SampleOptions> {
+        let options = SampleOptions {
+            filter: Filter {
+                temperature: self.temperature,
+                top_k: self.top_k,
+                top_p: self.top_p,
+                min_p: self.min_p,
+            },
+            guidance: Guidance {
+                scale: self.guidance,
+                from: self.guidance_from,
+                to: self.guidance_to,
+            },
+            batch: self.batch,
+            weights: match (self.weights, common.precision) {
+                (Some(weights), _) => weights,
+                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
+                (None, _) => WeightFormat::F32,
+            },
+            windowing: self.window,
+            ..SampleOptions::default()
+        };
+        options.check()?;
+        Ok(options)
+    }
+
+    /// How tokenizers run on big pictures.
+    pub fn tile_options(&self) -> TileOptions {
+        self.tiles.options()
+    }
+
+    /// `count` pictures of which the same codes are known; with `turns`, they take the classes in turn.
+    pub fn requests(
+        &self,
+        config: &PriorConfig,
+        known: &[Option<i64>],
+        count: usize,
+        turns: bool,
+    ) -> Result<Vec<Request>> {
+        let request = |index: usize| -> Result<Request> {
+            Ok(Request {
+                condition: request_condition(config, &self.condition, turns.then_some(index))?,
+                unconditional: request_unconditional(config),
+                known: known.to_vec(),
+                seed: picture_seed(self.seed, index),
+            })
+        };
+        (0..count).map(request).collect()
+    }
+
+    /// The classes that [`DrawArgs::requests`] takes in turn, for a file of codes; none without classes.
+    pub fn classes(&self, config: &PriorConfig, count: usize) -> Result<Vec<i64>> {
+        let class = |index: usize| class(config, &self.condition, Some(index));
+        let classes = (0..count).map(class).collect::<Result<Vec<_>>>()?;
+        Ok(classes
+            .into_iter()
+            .flatten()
+            .map(|class| class as i64)
+            .collect())
+    }
+
+    /// The names of `count` pictures, of their grid, and of the preview if there is one.
+    pub fn names(&self, count: usize) -> Vec<String> {
+        let mut names: Vec<String> = (0..count).map(|index| format!("{index:06}.png")).collect();
+        names.push(output::GRID.into());
+        names.extend(self.preview.map(|_| PREVIEW.to_string()));
+        names
+    }
+
+    /// Where previews go, and every how many rows.
+    pub fn preview(&self, out: &Path) -> Option<(usize, PathBuf)> {
+        let every = self.preview?;
+        Some((every as usize, out.join(PREVIEW)))
+    }
+}
+
+/// Shows a drawing on standard error, and as a picture if that was asked for.
+pub struct View<'a> {
+    common: &'a Common,
+    model: &'a Model,
+    grid: [usize; 2],
+    tiles: TileOptions,
+    bar: ProgressBar,
+    /// Codes to draw in all.
+    total: usize,
+    started: Instant,
+    last_line: Instant,
+    /// Every how many rows, and where to.
+    preview: Option<(usize, PathBuf)>,
+    /// The picture that was shown last, and how many rows of it.
+    shown: (usize, usize),
+}
+
+impl<'a> View<'a> {
+    pub fn new(
+        common: &'a Common,
+        model: &'a Model,
+        grid: [usize; 2],
+        args: &DrawArgs,
+        requests: &[Request],
+        out: &Path,
+    ) -> Self {
+        let total = requests.iter().map(Request::unknown).sum();
+        Self {
+            common,
+            model,
+            grid,
+            tiles: args.tile_options(),
+            bar: progress::bar(common, total as u64, "codes"),
+            total,
+            started: Instant::now(),
+            last_line: Instant::now(),
+            preview: args.preview(out),
+            shown: (0, 0),
+        }
+    }
+
+    /// Takes note of a step.
+    pub fn show(&mut self, progress: &Progress<'_>) {
+        self.bar.set_position(progress.drawn as u64);
+        if self.bar.is_hidden() && self.last_line.elapsed() >= PLAIN_EVERY {
+            self.line(progress.drawn);
+            self.last_line = Instant::now();
+        }
+        let Some((every, path)) = &self.preview else {
+            return;
+        };
+        if progress.picture != self.shown.0 {
+            self.shown = (progress.picture, 0);
+        }
+        let rows = complete_rows(progress.codes, self.grid[1]);
+        if rows < self.shown.1 + every {
+            return;
+        }
+        self.shown.1 = rows;
+        // A drawing that takes hours does not end for the sake of its preview.
+        if let Err(error) = self.write(progress.codes, rows, path) {
+            self.bar
+                .suspend(|| progress::note(self.common, format_args!("no previews: {error}")));
+            self.preview = None;
+        }
+    }
+
+    fn line(&self, drawn: usize) {
+        let rate = drawn as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+        let left = progress::time(self.total.saturating_sub(drawn) as f64 / rate.max(1e-9));
+        progress::note(
+            self.common,
+            format_args!(
+                "{drawn}/{} codes · {rate:.1} codes/s · {left} left",
+                self.total
+            ),
+        );
+    }
+
+    /// The first rows of a picture, over what is not there yet.
+    fn write(&self, codes: &[Option<i64>], rows: usize, path: &Path) -> Result<()> {
+        let config = &self.model.tokenizer_config;
+        let columns = self.grid[1];
+        let codes: Vec<i64> = codes
+            .iter()
+            .copied()
+            .flatten()
+            .take(rows * columns)
+            .collect();
+        let plan = Plan::decoder(self.model, config.pixels_of([rows, columns]), &self.tiles)?;
+        let part = picture::decode_planned(self.model, &codes, [rows, columns], &plan, &mut || ());
+        let [height, width] = config.pixels_of(self.grid).map(|side| side as u32);
+        let mut preview = RgbImage::from_pixel(width, height, EMPTY);
+        imageops::replace(&mut preview, &part, 0, 0);
+        output::folder_of(path)?;
+        write_png(path, &preview)
+    }
+
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How many of the first rows are there.
+fn complete_rows(codes: &[Option<i64>], columns: usize) -> usize {
+    let rows = codes.chunks(columns.max(1));
+    rows.take_while(|row| row.iter().all(Option::is_some))
+        .count()
+}
+
+/// Decodes codes one picture after the other, in tiles if `plan` says so, and hands each to `put` with its number.
+pub fn decode_each(
+    common: &Common,
+    model: &Model,
+    codes: &[Vec<i64>],
+    (grid, plan): ([usize; 2], &Plan),
+    put: &mut dyn FnMut(usize, RgbImage) -> Result<()>,
+) -> Result<()> {
+    let bar = progress::bar(common, codes.len() as u64, "pictures");
+    for (index, codes) in codes.iter().enumerate() {
+        announce(common, &bar, format_args!("picture {index}"), plan);
+        let picture = picture::decode_planned(model, codes, grid, plan, &mut || bar.inc(1));
+        put(index, picture)?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Whether `count` pictures of a grid of codes fit on one sheet.
+pub fn fit_a_sheet(model: &Model, grid: [usize; 2], count: usize) -> bool {
+    let sides = model.tokenizer_config.pixels_of(grid);
+    fits_a_sheet(count, sides.map(|side| side as u32))
+}
+
+/// Refuses to draw nothing.
+pub fn check_count(count: usize) -> Result<()> {
+    match count {
+        0 => Err(Error::input("-n is 0; ask for at least one picture")),
+        _ => Ok(()),
+    }
+}
