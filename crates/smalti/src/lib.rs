@@ -2,8 +2,8 @@
 //!
 //! Stage 1, the [`tokenizer`], is a VQGAN: it turns pictures into grids of codes and back. Stage 2, the [`prior`], is a
 //! transformer that learns how codes compose; [`sample`] draws new pictures from it. [`data`] brings pictures in,
-//! [`model`] is both stages in one file, [`checkpoint`] reads and writes tensors, [`training`] holds what both stages share, and [`ops`] the operations that the
-//! networks are written in.
+//! [`prepare`] makes conditions of them, [`model`] is both stages in one file, [`checkpoint`] reads and writes tensors,
+//! [`training`] holds what both stages share, and [`ops`] the operations that the networks are written in.
 
 pub mod bench;
 pub mod checkpoint;
@@ -15,6 +15,7 @@ pub mod layers;
 pub mod metrics;
 pub mod model;
 pub mod ops;
+pub mod prepare;
 pub mod prior;
 pub mod sample;
 pub mod tokenizer;

@@ -10,6 +10,7 @@ pub mod export;
 pub mod import;
 pub mod info;
 pub mod nll;
+pub mod prepare;
 pub mod reconstruct;
 pub mod sample;
 pub mod train;
