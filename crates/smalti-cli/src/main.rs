@@ -55,6 +55,9 @@ enum Command {
     /// Train a tokenizer or a prior
     #[command(subcommand)]
     Train(commands::train::Train),
+    /// Make conditions of pictures: edges, poses, less resolution, depth
+    #[command(subcommand)]
+    Prepare(commands::prepare::Prepare),
     /// Send pictures through a tokenizer and back
     Reconstruct(commands::reconstruct::Reconstruct),
     /// Turn pictures into a file of codes
@@ -82,7 +85,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     /// Measure how fast this machine runs the networks, and how near that is to what it could do
     Bench(commands::bench::Bench),
-    /// Fetch or convert the networks that losses need
+    /// Fetch or convert the networks that losses and conditions need
     #[command(subcommand)]
     Weights(commands::weights::Weights),
 }
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
     let result = check_instruction_set().and_then(|()| match cli.command {
         Command::Demo(command) => command.run(common),
         Command::Train(command) => command.run(common),
+        Command::Prepare(command) => command.run(common),
         Command::Reconstruct(command) => command.run(common),
         Command::Encode(command) => command.run(common),
         Command::Decode(command) => command.run(common),

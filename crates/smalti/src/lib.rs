@@ -2,7 +2,8 @@
 //!
 //! Stage 1, the [`tokenizer`], is a VQGAN: it turns pictures into grids of codes and back. Stage 2, the [`prior`], is a
 //! transformer that learns how codes compose; [`sample`] draws new pictures from it. [`data`] brings pictures in,
-//! [`text`] what they show in words, [`model`] is both stages in one file, [`checkpoint`] reads and writes tensors,
+//! [`text`] what they show in words, [`prepare`] makes conditions of them, [`model`] is both stages in one file,
+//! [`checkpoint`] reads and writes tensors,
 //! [`training`] holds what both stages share, and [`ops`] the operations that the networks are written in.
 
 pub mod bench;
@@ -15,6 +16,7 @@ pub mod layers;
 pub mod metrics;
 pub mod model;
 pub mod ops;
+pub mod prepare;
 pub mod prior;
 pub mod sample;
 pub mod text;

@@ -12,6 +12,7 @@ pub mod export;
 pub mod import;
 pub mod info;
 pub mod nll;
+pub mod prepare;
 pub mod reconstruct;
 pub mod remap;
 pub mod sample;

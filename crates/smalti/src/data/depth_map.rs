@@ -24,7 +24,21 @@ pub(super) fn read_depth(path: &Path, form: DepthForm) -> Result<DepthImage> {
     from_file(path, "depth map", |bytes| decode(bytes, form))
 }
 
+/// Reads a depth map with the numbers that it holds.
+///
+/// # Errors
+/// When the file cannot be opened, is damaged or of another form, or holds a value that is no finite number.
+pub(crate) fn read_raw_depth(path: &Path, form: DepthForm) -> Result<DepthImage> {
+    from_file(path, "depth map", |bytes| decode_raw(bytes, form))
+}
+
 fn decode(bytes: &[u8], form: DepthForm) -> std::result::Result<DepthImage, String> {
+    let mut map = decode_raw(bytes, form)?;
+    normalize(&mut map);
+    Ok(map)
+}
+
+fn decode_raw(bytes: &[u8], form: DepthForm) -> std::result::Result<DepthImage, String> {
     let is_tiff = image::guess_format(bytes).is_ok_and(|format| format == ImageFormat::Tiff);
     let (width, height, values) = if is_tiff && form != DepthForm::Packed {
         tiff_values(bytes)?
@@ -32,7 +46,13 @@ fn decode(bytes: &[u8], form: DepthForm) -> std::result::Result<DepthImage, Stri
         let image = decode_any(bytes)?;
         (image.width(), image.height(), values_of(image, form)?)
     };
-    let values = normalized(values)?;
+    let bad = values.iter().filter(|value| !value.is_finite()).count();
+    if bad > 0 {
+        return Err(format!(
+            "{bad} of its {} values are no finite numbers",
+            values.len()
+        ));
+    }
     DepthImage::from_raw(width, height, values).ok_or_else(|| "it has too few pixels".into())
 }
 
@@ -63,15 +83,7 @@ fn values_of(image: DynamicImage, form: DepthForm) -> std::result::Result<Vec<f3
         }
         (DepthForm::Auto, DynamicImage::ImageRgba8(image)) => {
             let values = unpacked(image.as_raw());
-            let largest = values.iter().fold(0.0, |largest: f32, value| {
-                // NaN would be lost in a maximum.
-                if value.is_nan() {
-                    f32::INFINITY
-                } else {
-                    largest.max(value.abs())
-                }
-            });
-            if PLAUSIBLE.contains(&largest) {
+            if is_plausible_depth(&values) {
                 Ok(values)
             } else {
                 Err("its pixels are Rgba8, and their bytes make no depth: write grey, or a TIFF of floats".into())
@@ -87,6 +99,19 @@ fn values_of(image: DynamicImage, form: DepthForm) -> std::result::Result<Vec<f3
     }
 }
 
+/// Whether floats that are packed into bytes are recognised as depth.
+pub(crate) fn is_plausible_depth(values: &[f32]) -> bool {
+    let largest = values.iter().fold(0.0, |largest: f32, value| {
+        // NaN would be lost in a maximum.
+        if value.is_nan() {
+            f32::INFINITY
+        } else {
+            largest.max(value.abs())
+        }
+    });
+    PLAUSIBLE.contains(&largest)
+}
+
 fn unpacked(bytes: &[u8]) -> Vec<f32> {
     let pixels = bytes.chunks_exact(4);
     pixels
@@ -94,22 +119,16 @@ fn unpacked(bytes: &[u8]) -> Vec<f32> {
         .collect()
 }
 
-/// 2 · (value − smallest) / max(1e-8, largest − smallest) − 1.
-fn normalized(values: Vec<f32>) -> std::result::Result<Vec<f32>, String> {
-    let bad = values.iter().filter(|value| !value.is_finite()).count();
-    if bad > 0 {
-        return Err(format!(
-            "{bad} of its {} values are no finite numbers",
-            values.len()
-        ));
-    }
-    let smallest = values.iter().copied().fold(f32::INFINITY, f32::min);
-    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+/// 2 · (value − smallest) / max(1e-8, largest − smallest) − 1, for finite values.
+fn normalize(map: &mut DepthImage) {
+    let smallest = map.iter().copied().fold(f32::INFINITY, f32::min);
+    let largest = map.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let smallest = f64::from(smallest);
     // In double precision the difference of any two floats is finite.
     let range = (f64::from(largest) - smallest).max(1e-8);
-    let scaled = |value: f32| (2.0 * ((f64::from(value) - smallest) / range) - 1.0) as f32;
-    Ok(values.into_iter().map(scaled).collect())
+    for value in map.iter_mut() {
+        *value = (2.0 * ((f64::from(*value) - smallest) / range) - 1.0) as f32;
+    }
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Scene {
 }
 
 /// Hue from 0 to 6, saturation and value to red, green, blue in [0, 1].
-pub(super) fn color(hue: f32, saturation: f32, value: f32) -> [f32; 3] {
+pub(crate) fn color(hue: f32, saturation: f32, value: f32) -> [f32; 3] {
     [5.0, 3.0, 1.0].map(|offset| {
         let place = (offset + hue) % 6.0;
         let dip = place.min(4.0 - place).clamp(0.0, 1.0);

@@ -41,16 +41,18 @@ pub(crate) use bad::reason;
 pub use bad::{BadFile, none_readable};
 pub use dataset::{Dataset, Item};
 pub use decode::{read_image, write_png};
+pub(crate) use depth_map::{is_plausible_depth, read_raw_depth};
 pub use kind::{DepthForm, Kind, KindName};
 pub use load_all::{Loaded, load_all, load_rasters};
 pub use loader::{Batch, Loader, LoaderConfig};
 pub use object_crop::{CropMethod, ObjectCrop};
 pub use objects::{Area, Category, Object, ObjectFilter, ObjectSet, PictureObjects, View};
-pub use pairs::companions;
+pub use pairs::{companions, stems};
 pub use pixels::{
     GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,
 };
 pub use raster::{DepthImage, LabelImage, Raster, UNLABELLED};
+pub(crate) use scale::{averaged_rgb, rgb as scaled_rgb};
 pub use show::{label_color, labels_of, picture_of};
 pub use squares::{mirrored, square, squares, tensor_of};
 pub use transform::{Crop, Filter, Place, Resize, Transform};

@@ -20,15 +20,9 @@ const NAMED: usize = 5;
 /// # Errors
 /// When a folder cannot be listed, a picture does not lie below `data`, or files are missing; the first are named.
 pub fn companions(dataset: &Dataset, data: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let root = if data.is_dir() {
-        data
-    } else {
-        data.parent().unwrap_or(Path::new(""))
-    };
     let files = by_stem(folder)?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for item in &dataset.items {
-        let stem = stem(root, &item.path)?;
+    for stem in stems(dataset, data)? {
         match files.get(&stem) {
             Some(path) => found.push(path.clone()),
             None => missing.push(stem),
@@ -39,6 +33,21 @@ pub fn companions(dataset: &Dataset, data: &Path, folder: &Path) -> Result<Vec<P
     } else {
         Err(not_found(folder, dataset.len(), &missing))
     }
+}
+
+/// The path below `data`, without its ending, of each picture of a data set; what belongs to a picture has the same in
+/// its own folder. `data` is as for [`companions`].
+///
+/// # Errors
+/// When a picture does not lie below `data`.
+pub fn stems(dataset: &Dataset, data: &Path) -> Result<Vec<PathBuf>> {
+    let root = if data.is_dir() {
+        data
+    } else {
+        data.parent().unwrap_or(Path::new(""))
+    };
+    let items = dataset.items.iter();
+    items.map(|item| stem(root, &item.path)).collect()
 }
 
 /// The pictures below a folder, by their path in it without its ending.

@@ -22,13 +22,20 @@ impl Filter {
 }
 
 /// A picture scaled to `width` × `height`.
-pub(super) fn rgb(
+pub(crate) fn rgb(
     image: &RgbImage,
     (width, height): (u32, u32),
     filter: Filter,
 ) -> Result<RgbImage> {
     let mut result = RgbImage::new(width, height);
     resize(image, &mut result, filter.algorithm())?;
+    Ok(result)
+}
+
+/// A picture scaled down to `width` × `height`: every pixel is the mean of what it covers.
+pub(crate) fn averaged_rgb(image: &RgbImage, (width, height): (u32, u32)) -> Result<RgbImage> {
+    let mut result = RgbImage::new(width, height);
+    resize(image, &mut result, ResizeAlg::Convolution(FilterType::Box))?;
     Ok(result)
 }
 

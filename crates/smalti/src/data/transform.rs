@@ -231,7 +231,7 @@ impl Transform {
     }
 
     /// The sides that a picture of these sides is scaled to, or `None` if it stays as it is.
-    fn scaled_size(&self, (width, height): (u32, u32)) -> Result<Option<(u32, u32)>> {
+    pub(crate) fn scaled_size(&self, (width, height): (u32, u32)) -> Result<Option<(u32, u32)>> {
         self.check()?;
         let Resize::Shortest(side) = self.resize else {
             return Ok(None);

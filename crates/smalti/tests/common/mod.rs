@@ -27,14 +27,14 @@ pub fn golden(path: &str) -> Option<PathBuf> {
     found(&[carried, shared.join("golden").join(path)], path)
 }
 
-/// The weights of a perceptual network as `scripts/fetch-assets` prepares them.
+/// The weights of a network as `scripts/fetch-assets` prepares them.
 pub fn perceptual_weights(name: &str) -> Option<TensorMap> {
     let file = format!("{name}.safetensors");
     let asset = repository().join("assets/weights").join(&file);
     let cached = smalti::weights::cache::cached(name).unwrap_or_default();
     let path = found(
         &[asset, cached],
-        &format!("{file} (scripts/fetch-assets weights)"),
+        &format!("{file} (scripts/fetch-assets weights hed)"),
     )?;
     Some(foreign::read(&path).unwrap().tensors)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
 
-use super::super::catalogue::{Architecture, Part};
+use super::super::catalogue::{Architecture, Kind, Part};
 use super::super::import::tests::network_of;
 use super::*;
 use crate::checkpoint::{TensorMap, write_tensors};
@@ -272,6 +272,14 @@ fn the_last_error_names_every_way() {
         "smalti weights import FILE... --name lpips-vgg",
         "--perceptual FILE",
         "--perceptual none",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let text = unavailable(Kind::Hed.network(), &Error::input("no route")).to_string();
+    for part in [
+        "such as ControlNetHED.pth",
+        "--weights FILE",
+        "--method canny",
     ] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
