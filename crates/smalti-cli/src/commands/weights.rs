@@ -1,4 +1,4 @@
-//! `smalti weights`: the networks that losses need.
+//! `smalti weights`: the networks that losses and figures need.
 
 use crate::progress::Download;
 use crate::{Common, output};
@@ -23,13 +23,13 @@ pub enum Weights {
 
 #[derive(Args)]
 pub struct Fetch {
-    /// lpips-vgg or lpips-alex
+    /// One of those that `smalti weights list` names
     name: String,
 }
 
 #[derive(Args)]
 pub struct ImportWeights {
-    /// torchvision's network and the lpips heads, a file of the lpips packages, or safetensors
+    /// torchvision's network and the lpips heads, a file of the lpips packages, a classifier's file, or safetensors
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The network it is [default: found out]

