@@ -95,6 +95,17 @@ const CODES: Kind = Kind {
     allowance: MIB,
 };
 
+/// Features are in arrays of numpy, or in any file of tensors.
+const FEATURES: Kind = Kind {
+    name: "features",
+    read: entry::features,
+    seeds: tensors::features,
+    make: tensors::make_features,
+    cases: 700,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
 /// Provenance is any JSON, of which two bytes can be a value of seventy.
 const MODEL: Kind = Kind {
     name: "model_file",
@@ -157,11 +168,12 @@ const METRICS: Kind = Kind {
     allowance: MIB,
 };
 
-const KINDS: [&Kind; 10] = [
+const KINDS: [&Kind; 11] = [
     &TORCH,
     &PICKLE,
     &SAFETENSORS,
     &CODES,
+    &FEATURES,
     &MODEL,
     &RECIPE,
     &AUTHORS,
@@ -237,6 +249,11 @@ fn safetensors_files() {
 #[test]
 fn codes_files() {
     CODES.attack();
+}
+
+#[test]
+fn files_of_features() {
+    FEATURES.attack();
 }
 
 #[test]

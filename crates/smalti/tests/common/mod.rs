@@ -39,6 +39,12 @@ pub fn perceptual_weights(name: &str) -> Option<TensorMap> {
     Some(foreign::read(&path).unwrap().tensors)
 }
 
+/// Weights as their package has them; `hint` is the command that unpacks it.
+pub fn unpacked_weights(file: &str, hint: &str) -> Option<PathBuf> {
+    let asset = repository().join("assets/weights/raw").join(file);
+    found(&[asset], &format!("{file} ({hint})"))
+}
+
 fn found(places: &[PathBuf], what: &str) -> Option<PathBuf> {
     let place = places.iter().find(|place| place.is_file()).cloned();
     if place.is_none() {
