@@ -8,6 +8,9 @@ use rayon::prelude::*;
 /// Slope of [`Activation::LeakyRelu`] below zero.
 const LEAK: f32 = 0.2;
 
+/// Where [`Activation::Relu6`] ends.
+const SIX: f32 = 6.0;
+
 /// Values per job of the thread pool.
 const JOB: usize = 16 * 1024;
 
@@ -21,6 +24,8 @@ pub enum Activation {
     Relu,
     /// Slope 0.2 below zero.
     LeakyRelu,
+    /// ReLU that goes no further than 6, of the MobileNets and their kin.
+    Relu6,
 }
 
 impl Activation {
@@ -32,10 +37,11 @@ impl Activation {
             Activation::Silu => silu(value),
             Activation::Relu => value.max(0.0),
             Activation::LeakyRelu => value.max(LEAK * value),
+            Activation::Relu6 => value.clamp(0.0, SIX),
         }
     }
 
-    /// Its derivative at `value`; at a kink that from below.
+    /// Its derivative at `value`; at a kink the smaller of the two.
     #[inline(always)]
     pub fn slope(self, value: f32) -> f32 {
         let below = |slope| if value > 0.0 { 1.0 } else { slope };
@@ -44,11 +50,13 @@ impl Activation {
             Activation::Silu => silu_derivative(value),
             Activation::Relu => below(0.0),
             Activation::LeakyRelu => below(LEAK),
+            Activation::Relu6 if value < SIX => below(0.0),
+            Activation::Relu6 => 0.0,
         }
     }
 
-    /// Whether the sign of the output tells the derivative, so that the input need not be kept.
-    pub fn is_told_by_sign(self) -> bool {
+    /// Whether the output tells the derivative, so that the input need not be kept.
+    pub fn is_told_by_output(self) -> bool {
         self != Activation::Silu
     }
 }
@@ -75,6 +83,10 @@ macro_rules! with_activation {
                     |value: f32| $crate::activation::Activation::LeakyRelu.$method(value);
                 $work
             }
+            $crate::activation::Activation::Relu6 => {
+                let $function = |value: f32| $crate::activation::Activation::Relu6.$method(value);
+                $work
+            }
         }
     };
 }
@@ -83,7 +95,7 @@ pub(crate) use with_activation;
 /// Computes the gradient of an activation's input from its output and the gradient of that.
 ///
 /// # Panics
-/// For an activation whose derivative the output's sign does not tell.
+/// For an activation whose derivative the output does not tell.
 pub fn backward<E: Element>(
     activation: Activation,
     output: &[E],
@@ -91,7 +103,7 @@ pub fn backward<E: Element>(
     grad_input: &mut [E],
 ) {
     assert!(
-        activation.is_told_by_sign(),
+        activation.is_told_by_output(),
         "{activation:?} needs its input"
     );
     assert_eq!(output.len(), grad_output.len(), "gradient values");
@@ -123,7 +135,7 @@ vectorised! {
 
 /// Slow versions in double precision.
 pub mod reference {
-    use super::{Activation, LEAK};
+    use super::{Activation, LEAK, SIX};
     use crate::math::reference::sigmoid;
 
     /// The function.
@@ -133,6 +145,7 @@ pub mod reference {
             Activation::Silu => value * sigmoid(value),
             Activation::Relu => value.max(0.0),
             Activation::LeakyRelu => value.max(f64::from(LEAK) * value),
+            Activation::Relu6 => value.clamp(0.0, f64::from(SIX)),
         }
     }
 
@@ -147,6 +160,7 @@ pub mod reference {
             Activation::Relu => f64::from(u8::from(value > 0.0)),
             Activation::LeakyRelu if value > 0.0 => 1.0,
             Activation::LeakyRelu => f64::from(LEAK),
+            Activation::Relu6 => f64::from(u8::from(value > 0.0 && value < f64::from(SIX))),
         }
     }
 }
@@ -156,22 +170,24 @@ mod tests {
     use super::*;
     use crate::testing::values;
 
-    const ALL: [Activation; 4] = [
+    const ALL: [Activation; 5] = [
         Activation::None,
         Activation::Silu,
         Activation::Relu,
         Activation::LeakyRelu,
+        Activation::Relu6,
     ];
 
     #[test]
     fn slopes_are_difference_quotients() {
         for activation in ALL {
-            for value in values(7, 200).into_iter().map(|value| 6.0 * value) {
+            for value in values(7, 200).into_iter().map(|value| 8.0 * value) {
                 let step = 1.0 / 256.0;
                 let rise = activation.apply(value + step) - activation.apply(value - step);
                 let error = (rise / (2.0 * step) - activation.slope(value)).abs();
+                let at_kink = value.abs() < step || (value - SIX).abs() < step;
                 assert!(
-                    error < 1e-3 || value.abs() < step,
+                    error < 1e-3 || at_kink,
                     "{activation:?} at {value}: {error}"
                 );
             }
@@ -179,11 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn the_sign_of_the_output_is_enough() {
-        let (inputs, gradients) = (values(8, 100), values(9, 100));
+    fn the_output_is_enough() {
+        let inputs: Vec<f32> = values(8, 100)
+            .into_iter()
+            .map(|value| 8.0 * value)
+            .collect();
+        let gradients = values(9, 100);
         for activation in ALL
             .into_iter()
-            .filter(|activation| activation.is_told_by_sign())
+            .filter(|activation| activation.is_told_by_output())
         {
             let outputs: Vec<f32> = inputs
                 .iter()

@@ -20,6 +20,7 @@ pub mod ceiling;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod decoding;
+pub mod depthwise;
 pub mod dispatch;
 pub mod element;
 pub mod feature_distance;

@@ -97,6 +97,17 @@ const CODES: Kind = Kind {
     allowance: MIB,
 };
 
+/// Features are in arrays of numpy, or in any file of tensors.
+const FEATURES: Kind = Kind {
+    name: "features",
+    read: entry::features,
+    seeds: tensors::features,
+    make: tensors::make_features,
+    cases: 700,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
 /// Provenance is any JSON, of which two bytes can be a value of seventy.
 const MODEL: Kind = Kind {
     name: "model_file",
@@ -180,11 +191,12 @@ const CAPTIONS: Kind = Kind {
     allowance: MIB,
 };
 
-const KINDS: [&Kind; 12] = [
+const KINDS: [&Kind; 13] = [
     &TORCH,
     &PICKLE,
     &SAFETENSORS,
     &CODES,
+    &FEATURES,
     &MODEL,
     &RECIPE,
     &AUTHORS,
@@ -262,6 +274,11 @@ fn safetensors_files() {
 #[test]
 fn codes_files() {
     CODES.attack();
+}
+
+#[test]
+fn files_of_features() {
+    FEATURES.attack();
 }
 
 #[test]

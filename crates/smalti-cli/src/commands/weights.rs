@@ -1,4 +1,4 @@
-//! `smalti weights`: the networks that losses and conditions need.
+//! `smalti weights`: the networks that losses, conditions and figures need.
 
 use crate::progress::Download;
 use crate::{Common, output};
@@ -23,13 +23,13 @@ pub enum Weights {
 
 #[derive(Args)]
 pub struct Fetch {
-    /// lpips-vgg, lpips-alex or hed
+    /// One of those that `smalti weights list` names
     name: String,
 }
 
 #[derive(Args)]
 pub struct ImportWeights {
-    /// torchvision's network and the lpips heads, a file of the lpips packages, an edge detector, or safetensors
+    /// torchvision's network and the lpips heads, a file of the lpips packages, an edge detector, a classifier's file, or safetensors
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The network it is [default: found out]

@@ -260,6 +260,7 @@ fn normalisation_residual_and_activation_are_applied() {
         Activation::Silu,
         Activation::Relu,
         Activation::LeakyRelu,
+        Activation::Relu6,
     ] {
         let normalization = Some(Normalization {
             coefficients: &coefficients,

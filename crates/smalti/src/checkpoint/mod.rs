@@ -6,6 +6,7 @@ mod element;
 mod file;
 pub mod foreign;
 mod mapped;
+mod npy;
 mod numpy;
 mod parameters;
 mod pickle;
@@ -15,6 +16,8 @@ mod torch;
 
 pub(crate) use file::{is_temporary, sync_folder};
 pub use file::{read_tensors, write_atomic, write_plain_tensors, write_tensors};
+pub(crate) use npy::MAGIC as NPY_MAGIC;
+pub use npy::read_npy;
 pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values};
 pub use parameters::{load_parameters, parameter_keys, parameters};
 pub use tensor::{HostTensor, TensorMap, Values};

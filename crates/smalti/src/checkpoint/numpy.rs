@@ -113,7 +113,19 @@ fn element(graph: &Graph<'_>, id: NodeId) -> Result<(Element, bool), String> {
     let call = call.ok_or("has no element type")?;
     let code = call.args.first().and_then(|&code| graph.text(code));
     let code = code.ok_or("has an element type without a name")?;
-    let element = match code.trim_start_matches(['<', '>', '|', '=']) {
+    let element = element_named(code)?;
+    // The byte order is the second part of the state: a version comes first.
+    let state = call.state.and_then(|state| graph.sequence(state));
+    let order = state.and_then(|state| graph.text(*state.get(1)?));
+    Ok((element, order == Some(">") || code.starts_with('>')))
+}
+
+/// The element type of a numpy type code such as `<f4`, whatever its byte order.
+///
+/// # Errors
+/// In words that want the array's name before them.
+pub fn element_named(code: &str) -> Result<Element, String> {
+    Ok(match code.trim_start_matches(['<', '>', '|', '=']) {
         "f2" => Element::F16,
         "f4" => Element::F32,
         "f8" => Element::F64,
@@ -131,11 +143,7 @@ fn element(graph: &Graph<'_>, id: NodeId) -> Result<(Element, bool), String> {
                 short(other)
             ));
         }
-    };
-    // The byte order is the second part of the state: a version comes first.
-    let state = call.state.and_then(|state| graph.sequence(state));
-    let order = state.and_then(|state| graph.text(*state.get(1)?));
-    Ok((element, order == Some(">") || code.starts_with('>')))
+    })
 }
 
 /// The bytes an object stands for, `expected` of them. Protocol 2 has none and writes them as Latin-1 text, to be encoded

@@ -33,5 +33,6 @@ pub(super) fn activate<const D: usize>(input: Tensor<D>, activation: Activation)
         Activation::Silu => silu(input),
         Activation::Relu => relu(input),
         Activation::LeakyRelu => activation::leaky_relu(input, 0.2),
+        Activation::Relu6 => input.clamp(0.0, 6.0),
     }
 }

@@ -54,7 +54,8 @@ impl Convolution {
     }
 }
 
-/// The parameters of a convolution: `weight` `[out, in, kernel, kernel]` (checkpoint layout), `bias` `[out]`.
+/// The parameters of a convolution: `weight` `[out, in, kernel height, kernel width]` (checkpoint layout), `bias`
+/// `[out]`.
 #[derive(Debug, Clone)]
 pub struct Filter {
     pub weight: Tensor<4>,
@@ -214,7 +215,8 @@ pub fn conv2d_weight_gradient(
     ))
 }
 
-fn pad(input: Tensor<4>, padding: Padding) -> Tensor<4> {
+/// Puts zeros around pictures `[b, h, w, c]`.
+pub fn pad(input: Tensor<4>, padding: Padding) -> Tensor<4> {
     if padding == Padding::default() {
         return input;
     }

@@ -10,6 +10,7 @@ mod attention;
 mod conv2d;
 mod cpu;
 mod cross_entropy;
+mod depthwise;
 mod features;
 mod group_norm;
 mod layer_norm;
@@ -26,9 +27,10 @@ pub use affine::{Affine, affine};
 pub use attention::{Attention, attention, attention_with_dropout};
 pub use conv2d::{
     Convolution, Filter, Normalized, Padding, affine_conv2d, conv2d, conv2d_weight_gradient,
-    normalized_conv2d, upsampled_conv2d,
+    normalized_conv2d, pad, upsampled_conv2d,
 };
 pub use cross_entropy::cross_entropy;
+pub use depthwise::depthwise_conv2d;
 pub use features::{feature_distance, max_pool};
 pub use group_norm::{GroupNormalization, group_norm};
 pub use layer_norm::layer_norm;
@@ -36,7 +38,7 @@ pub use linear::{embedding, linear};
 pub use nearest_code::nearest_code;
 pub use optimize::{AdamStep, adam_step};
 pub use precision::Precision;
-pub use resample::{average_pool, depth_to_space, upsample_nearest};
+pub use resample::{average_neighbours, average_pool, depth_to_space, upsample_nearest};
 pub use smalti_kernels::activation::Activation;
 
 use crate::error::{Error, Result};

@@ -121,7 +121,12 @@ fn filter(weight: Tensor<4>, bias: Tensor<1>) -> Filter {
 #[test]
 fn activated_convolutions_with_a_residual() {
     let convolution = Convolution::padded(1);
-    for activation in [Activation::None, Activation::Relu, Activation::LeakyRelu] {
+    for activation in [
+        Activation::None,
+        Activation::Relu,
+        Activation::LeakyRelu,
+        Activation::Relu6,
+    ] {
         compare(
             (
                 random([2, 5, 4, 3], 1),
@@ -238,6 +243,69 @@ fn upsampled_convolutions() {
         |x, w, b| upsampled_conv2d(x, filter(w, b)),
         |x, w, b| conv2d::composed_upsampled(x, filter(w, b)),
     );
+}
+
+#[test]
+fn depthwise_convolutions() {
+    fn plain<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+        random(shape, seed).without_autodiff()
+    }
+    let uneven = Padding {
+        top: 1,
+        bottom: 2,
+        left: 0,
+        right: 1,
+    };
+    let halving = Convolution {
+        stride: 2,
+        padding: uneven,
+    };
+    let cases = [
+        ([2, 6, 5, 7], [7, 1, 3, 3], Convolution::padded(1)),
+        ([1, 8, 8, 4], [4, 1, 5, 3], halving),
+    ];
+    for (input, weight, convolution) in cases {
+        let (input, weight) = (plain(input, 1), plain(weight, 2));
+        let bias = plain([weight.dims()[0]], 3);
+        for activation in [Activation::None, Activation::Relu6] {
+            let filter = filter(weight.clone(), bias.clone());
+            let ours = depthwise_conv2d(input.clone(), filter.clone(), convolution, activation);
+            let truth = depthwise::composed(input.clone(), filter, convolution, activation);
+            assert_near("output", ours, truth);
+        }
+        let unbiased = Filter { weight, bias: None };
+        let none = Activation::None;
+        let ours = depthwise_conv2d(input.clone(), unbiased.clone(), convolution, none);
+        let truth = depthwise::composed(input, unbiased, convolution, none);
+        assert_near("output without bias", ours, truth);
+    }
+}
+
+#[test]
+fn convolutions_whose_kernels_are_no_squares() {
+    let lying = Padding {
+        left: 3,
+        right: 3,
+        ..Padding::default()
+    };
+    let standing = Padding {
+        top: 1,
+        bottom: 1,
+        ..Padding::default()
+    };
+    for (kernel, padding) in [([1, 7], lying), ([3, 1], standing)] {
+        let [height, width] = kernel;
+        let convolution = Convolution { stride: 1, padding };
+        compare(
+            (
+                random([2, 6, 5, 4], 1),
+                random([3, 4, height, width], 2),
+                random([3], 3),
+            ),
+            |x, w, b| conv2d(x, filter(w, b), None, convolution, Activation::Relu),
+            |x, w, b| conv2d::composed(x, filter(w, b), None, convolution, Activation::Relu),
+        );
+    }
 }
 
 #[test]

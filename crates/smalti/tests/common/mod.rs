@@ -45,6 +45,12 @@ pub fn text_encoder() -> Option<PathBuf> {
     found(&[weights], "the text encoder (scripts/fetch-assets text)")
 }
 
+/// Weights as their package has them; `hint` is the command that unpacks it.
+pub fn unpacked_weights(file: &str, hint: &str) -> Option<PathBuf> {
+    let asset = repository().join("assets/weights/raw").join(file);
+    found(&[asset], &format!("{file} ({hint})"))
+}
+
 fn found(places: &[PathBuf], what: &str) -> Option<PathBuf> {
     let place = places.iter().find(|place| place.is_file()).cloned();
     if place.is_none() {

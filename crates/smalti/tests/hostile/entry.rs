@@ -4,13 +4,14 @@
 
 use smalti::checkpoint::{MappedTensors, foreign, read_tensors};
 use smalti::data::{Dataset, read_image};
+use smalti::metrics::network::read_features;
 use smalti::model::{self, Format, Model};
 use smalti::prior::{CodeSet, PriorRecipe};
 use smalti::text::{Captions, Tokenizer};
 use smalti::tokenizer::TokenizerRecipe;
 use smalti::training::Logs;
 use smalti::training::settings::{set_from_file, to_yaml};
-use smalti::weights::import::import_lpips;
+use smalti::weights::import::import;
 use smalti::{Device, Result};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -33,12 +34,12 @@ impl Place {
     }
 }
 
-/// Other people's checkpoints and LPIPS weights: `torch.save` files, pickles, safetensors.
+/// Other people's checkpoints, LPIPS weights and classifiers: `torch.save` files, pickles, safetensors.
 pub fn checkpoint(place: &Place, bytes: &[u8]) -> Result<()> {
     let path = place.file("stranger.ckpt", bytes);
     let read = foreign::read(&path).map(drop);
-    // Few files are LPIPS weights; what matters is what happens to those that are not.
-    let _ = import_lpips(&[path.as_path()]);
+    // Few files are weights of either kind; what matters is what happens to those that are not.
+    let _ = import(&[path.as_path()]);
     read
 }
 
@@ -64,6 +65,11 @@ fn mapped(path: &Path) {
             }
         }
     }
+}
+
+/// Features of pictures.
+pub fn features(place: &Place, bytes: &[u8]) -> Result<()> {
+    read_features(&place.file("features.npy", bytes)).map(drop)
 }
 
 /// A model file.

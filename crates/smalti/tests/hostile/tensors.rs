@@ -34,6 +34,16 @@ pub fn make_model(random: &mut ChaCha8Rng, seeds: &Seeds) -> Vec<u8> {
     model_of(&String::from_utf8_lossy(&config), "{}")
 }
 
+/// Changes a file of features, or the header of an array of numpy, whose length is put right.
+pub fn make_features(random: &mut ChaCha8Rng, seeds: &Seeds) -> Vec<u8> {
+    if random.random_bool(0.5) {
+        let file = seeds.any(random);
+        return mutate::bytes(random, file, &seeds.good);
+    }
+    let header = pick(random, &seeds.parts).clone();
+    array_of(&mutate::text(random, &header, &seeds.parts), &[0x3F; 48])
+}
+
 /// Safetensors files.
 pub fn safetensors() -> Seeds {
     let tensors = TensorMap::from([
@@ -164,6 +174,50 @@ pub fn codes() -> Seeds {
         file("U8", "[8]", 8),
     ];
     Seeds::files(good, bad)
+}
+
+/// Files of features; the parts are headers of arrays of numpy.
+pub fn features() -> Seeds {
+    let header = |code: &str, fortran: &str, shape: &str| {
+        let order = format!("'fortran_order': {fortran}");
+        format!("{{'descr': '{code}', {order}, 'shape': {shape}, }}\n").into_bytes()
+    };
+    let parts = vec![
+        header("<f4", "False", "(6, 2)"),
+        header(">f8", "True", "(2, 3)"),
+        header("<f2", "False", "(24, 1)"),
+    ];
+    let tensor = HostTensor::f32([3, 2], vec![0.5; 6]);
+    let tensors = TensorMap::from([("features".to_string(), tensor)]);
+    let mut good: Vec<Vec<u8>> = parts
+        .iter()
+        .map(|part| array_of(part, &[0x3F; 48]))
+        .collect();
+    good.push(written(|path| {
+        write_tensors(path, &tensors, &BTreeMap::new())
+    }));
+    let bad = [
+        header("<f4", "False", "(18446744073709551615, 2)"),
+        header("<f4", "False", "(4294967296, 4294967296, 4294967296)"),
+        header("<f4", "False", "(0, 18446744073709551615)"),
+        header("<f4", "False", "(-6, -2)"),
+        header("<f4", "False", &format!("({}12)", "1,".repeat(30_000))),
+        header("|u1", "False", "(24, 2)"),
+        header("|O", "False", "(6, 1)"),
+        b"{'shape': (, 'descr': '".to_vec(),
+        Vec::new(),
+    ];
+    Seeds {
+        good,
+        bad: bad.iter().map(|part| array_of(part, &[0x3F; 48])).collect(),
+        parts,
+    }
+}
+
+/// An array of numpy.
+fn array_of(header: &[u8], data: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u32).to_le_bytes();
+    [&b"\x93NUMPY\x02\x00"[..], &length[..], header, data].concat()
 }
 
 /// Model files; the parts are configurations.

@@ -189,7 +189,7 @@ impl<B: ConvolutionOps + ConvolutionKernels, C: CheckpointStrategy> ConvolutionO
         let kept = output.clone();
         record::<B, C, ConvolutionBackward, 6>(nodes, output, || {
             let mut saved = operands.map(Clone::clone);
-            // An output is kept for the sign of its values; otherwise any small tensor will do.
+            // An output is kept for what it tells of the slope; otherwise any small tensor will do.
             saved.residual = if spec.activation == Activation::None {
                 saved.bias.clone()
             } else {

@@ -7,6 +7,7 @@
 mod attention;
 mod buffer;
 mod convolution;
+mod depthwise;
 mod features;
 mod linear;
 mod loss;
@@ -16,6 +17,7 @@ mod values;
 
 pub use attention::AttentionOps;
 pub use convolution::{ConvolutionOps, ConvolutionSpec, Reading};
+pub use depthwise::DepthwiseOps;
 pub use features::FeatureOps;
 pub use linear::LinearOps;
 pub use loss::LossOps;

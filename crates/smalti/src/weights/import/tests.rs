@@ -16,11 +16,12 @@ pub fn network_of(architecture: Architecture) -> TensorMap {
 }
 
 fn gather(files: Vec<(&str, TensorMap)>) -> Result<(Architecture, TensorMap)> {
-    let mut gathered = Gathered::default();
-    for (origin, tensors) in files {
-        gathered.add(origin.to_owned(), tensors)?;
-    }
-    gathered.finish()
+    let files = files.into_iter();
+    super::lpips_of(
+        files
+            .map(|(origin, tensors)| (origin.to_owned(), tensors))
+            .collect(),
+    )
 }
 
 fn message(result: Result<(Architecture, TensorMap)>) -> String {
