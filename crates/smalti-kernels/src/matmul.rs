@@ -1,31 +1,45 @@
 //! Matrix products: a checked, safe face of the `gemm` crate.
 //!
 //! Operands are views of slices with explicit strides, so a transpose costs nothing. `gemm` picks
-//! its own instruction set; the choice made in [`crate::dispatch`] does not reach it.
+//! its own instruction set; the choice made in [`crate::dispatch`] does not reach it. Networks
+//! compute in `f32`; `f64` is for statistics, whose sums run over many pictures.
+
+/// What products are computed in: `f32` or `f64`.
+pub trait Number: sealed::Sealed + Copy + From<f32> + 'static {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// `gemm` panics for types it does not know.
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
 
 /// Read-only view of a matrix.
 #[derive(Clone, Copy, Debug)]
-pub struct Matrix<'a> {
-    values: &'a [f32],
+pub struct Matrix<'a, T = f32> {
+    values: &'a [T],
     rows: usize,
     columns: usize,
     row_stride: usize,
     column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T> Matrix<'a, T> {
     /// Rows of `columns` values, one after the other.
-    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Matrix<'a> {
+    pub fn new(values: &'a [T], rows: usize, columns: usize) -> Matrix<'a, T> {
         Matrix::strided(values, rows, columns, columns)
     }
 
     /// Rows of `columns` values that start `row_stride` values apart.
     pub fn strided(
-        values: &'a [f32],
+        values: &'a [T],
         rows: usize,
         columns: usize,
         row_stride: usize,
-    ) -> Matrix<'a> {
+    ) -> Matrix<'a, T> {
         assert_fits(values.len(), rows, columns, row_stride);
         Matrix {
             values,
@@ -37,7 +51,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// The same values with rows and columns exchanged.
-    pub fn transposed(self) -> Matrix<'a> {
+    pub fn transposed(self) -> Matrix<'a, T> {
         Matrix {
             rows: self.columns,
             columns: self.rows,
@@ -50,26 +64,26 @@ impl<'a> Matrix<'a> {
 
 /// View of a matrix that a product is written to.
 #[derive(Debug)]
-pub struct MatrixMut<'a> {
-    values: &'a mut [f32],
+pub struct MatrixMut<'a, T = f32> {
+    values: &'a mut [T],
     rows: usize,
     columns: usize,
     row_stride: usize,
 }
 
-impl<'a> MatrixMut<'a> {
+impl<'a, T> MatrixMut<'a, T> {
     /// Rows of `columns` values, one after the other.
-    pub fn new(values: &'a mut [f32], rows: usize, columns: usize) -> MatrixMut<'a> {
+    pub fn new(values: &'a mut [T], rows: usize, columns: usize) -> MatrixMut<'a, T> {
         MatrixMut::strided(values, rows, columns, columns)
     }
 
     /// Rows of `columns` values that start `row_stride` values apart and do not overlap.
     pub fn strided(
-        values: &'a mut [f32],
+        values: &'a mut [T],
         rows: usize,
         columns: usize,
         row_stride: usize,
-    ) -> MatrixMut<'a> {
+    ) -> MatrixMut<'a, T> {
         assert_fits(values.len(), rows, columns, row_stride);
         assert!(rows <= 1 || row_stride >= columns, "rows overlap");
         MatrixMut {
@@ -117,7 +131,12 @@ impl Product {
 }
 
 /// Writes `scale * left * right` to the destination, or adds it.
-pub fn multiply(left: Matrix<'_>, right: Matrix<'_>, destination: MatrixMut<'_>, how: Product) {
+pub fn multiply<T: Number>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    destination: MatrixMut<'_, T>,
+    how: Product,
+) {
     assert_eq!(left.columns, right.rows, "inner sizes");
     assert_eq!(destination.rows, left.rows, "rows of the product");
     assert_eq!(destination.columns, right.columns, "columns of the product");
@@ -143,8 +162,8 @@ pub fn multiply(left: Matrix<'_>, right: Matrix<'_>, destination: MatrixMut<'_>,
             right.values.as_ptr(),
             right.column_stride as isize,
             right.row_stride as isize,
-            1.0,
-            how.scale,
+            T::from(1.0_f32),
+            T::from(how.scale),
             false,
             false,
             false,
@@ -253,6 +272,28 @@ mod tests {
                     0.0
                 };
                 assert!((product[row * 8 + column] - 1.0 - added).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn products_in_double_precision() {
+        let widened = |values: &[f32]| values.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        for [rows, inner, columns] in SIZES {
+            let (left, right) = (values(1, rows * inner), values(2, inner * columns));
+            let truth = reference::multiply(&left, &right, inner);
+            let (left, right) = (widened(&left), widened(&right));
+            for how in [Product::SERIAL, Product::PARALLEL] {
+                let mut product = vec![f64::NAN; rows * columns];
+                multiply(
+                    Matrix::new(&left, rows, inner),
+                    Matrix::new(&right, inner, columns),
+                    MatrixMut::new(&mut product, rows, columns),
+                    how,
+                );
+                for (product, truth) in product.iter().zip(&truth) {
+                    assert!((product - truth).abs() < 1e-12, "{product}, not {truth}");
+                }
             }
         }
     }

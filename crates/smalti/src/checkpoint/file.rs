@@ -1,7 +1,7 @@
 //! Safetensors files: written whole or not at all, read with every length checked.
 
 use super::foreign;
-use super::tensor::{HostTensor, TensorMap, Values};
+use super::tensor::{Doubles, DoublesMap, HostTensor, TensorMap, Values};
 use crate::error::{Error, Result};
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
@@ -112,6 +112,25 @@ impl View for Stored<'_> {
     }
 }
 
+impl View for &Doubles {
+    fn dtype(&self) -> Dtype {
+        Dtype::F64
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let bytes = self.values.iter().flat_map(|value| value.to_le_bytes());
+        bytes.collect()
+    }
+
+    fn data_len(&self) -> usize {
+        8 * self.values.len()
+    }
+}
+
 /// Whether whole numbers fit into 32 bits, as codes and counts do.
 fn is_small(values: &[i64]) -> bool {
     values.iter().all(|&value| i32::try_from(value).is_ok())
@@ -123,29 +142,45 @@ pub fn write_tensors(
     tensors: &TensorMap,
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
-    // The format keeps metadata in a hash map whose order would change from run to run; one entry has one order.
-    let metadata = (!metadata.is_empty()).then(|| {
+    let views = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), Stored(tensor)));
+    write_safetensors(path, views, in_one_entry(metadata))
+}
+
+/// Writes 64-bit floats and metadata as a safetensors file, atomically.
+pub fn write_doubles(
+    path: &Path,
+    tensors: &DoublesMap,
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    write_safetensors(path, views, in_one_entry(metadata))
+}
+
+/// The format keeps metadata in a hash map whose order would change from run to run; one entry has one order.
+fn in_one_entry(metadata: &BTreeMap<String, String>) -> Option<(String, String)> {
+    (!metadata.is_empty()).then(|| {
         let json = serde_json::to_string(metadata).unwrap_or_default();
         ("smalti".to_string(), json)
-    });
-    write_safetensors(path, tensors, metadata)
+    })
 }
 
 /// Writes tensors alone as a safetensors file, atomically, marked as PyTorch's own writer marks them: some programs ask
 /// for that.
 pub fn write_plain_tensors(path: &Path, tensors: &TensorMap) -> Result<()> {
-    write_safetensors(path, tensors, Some(("format".into(), "pt".into())))
-}
-
-fn write_safetensors(
-    path: &Path,
-    tensors: &TensorMap,
-    metadata: Option<(String, String)>,
-) -> Result<()> {
-    let metadata = metadata.map(|entry| HashMap::from([entry]));
     let views = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), Stored(tensor)));
+    write_safetensors(path, views, Some(("format".into(), "pt".into())))
+}
+
+fn write_safetensors<'a, V: View>(
+    path: &Path,
+    views: impl Iterator<Item = (&'a str, V)>,
+    metadata: Option<(String, String)>,
+) -> Result<()> {
+    let metadata = metadata.map(|entry| HashMap::from([entry]));
     let bytes = safetensors::serialize(views, metadata)
         .map_err(|error| Error::file(path, format!("cannot be written: {error}")))?;
     write_atomic(path, |file| file.write_all(&bytes))
@@ -154,10 +189,25 @@ fn write_safetensors(
 /// Reads one of our safetensors files: tensors and metadata.
 pub fn read_tensors(path: &Path) -> Result<(TensorMap, BTreeMap<String, String>)> {
     let file = foreign::read(path)?;
-    let metadata = match file.metadata.get("smalti") {
+    Ok((file.tensors, out_of_one_entry(path, file.metadata)?))
+}
+
+/// Reads what [`write_doubles`] wrote.
+///
+/// # Errors
+/// A file that cannot be read, is damaged, or holds anything but 64-bit floats.
+pub fn read_doubles(path: &Path) -> Result<(DoublesMap, BTreeMap<String, String>)> {
+    let (tensors, metadata) = foreign::read_doubles(path)?;
+    Ok((tensors, out_of_one_entry(path, metadata)?))
+}
+
+fn out_of_one_entry(
+    path: &Path,
+    metadata: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
+    match metadata.get("smalti") {
         Some(json) => serde_json::from_str(json)
-            .map_err(|error| Error::file(path, format!("its metadata cannot be read: {error}")))?,
-        None => file.metadata,
-    };
-    Ok((file.tensors, metadata))
+            .map_err(|error| Error::file(path, format!("its metadata cannot be read: {error}"))),
+        None => Ok(metadata),
+    }
 }

@@ -8,7 +8,7 @@ mod walk;
 
 use super::budget::Budget;
 use super::pickle::{Graph, NodeId, parse};
-use super::tensor::TensorMap;
+use super::tensor::{DoublesMap, TensorMap};
 use super::torch::{self, Archive, Legacy, Storages};
 use crate::error::Error;
 use std::borrow::Cow;
@@ -67,6 +67,20 @@ pub fn read(path: &Path) -> crate::error::Result<Foreign> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let metadata = file.metadata().map_err(|source| Error::io(path, source))?;
     read_from(BufReader::new(file), metadata.len()).map_err(|message| Error::file(path, message))
+}
+
+/// Reads a safetensors file of 64-bit floats and its metadata.
+///
+/// # Errors
+/// [`Error::Io`] if the file cannot be read, [`Error::File`] if it is no such file, is damaged or incomplete.
+pub(super) fn read_doubles(
+    path: &Path,
+) -> crate::error::Result<(DoublesMap, BTreeMap<String, String>)> {
+    let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+    if !safetensors_file::begins(&bytes) {
+        return Err(Error::file(path, "this is no safetensors file"));
+    }
+    safetensors_file::read_doubles(&bytes).map_err(|message| Error::file(path, message))
 }
 
 /// Reads a checkpoint of `length` bytes.

@@ -15,12 +15,14 @@ mod tensor;
 mod torch;
 
 pub(crate) use file::{is_temporary, sync_folder};
-pub use file::{read_tensors, write_atomic, write_plain_tensors, write_tensors};
+pub use file::{
+    read_doubles, read_tensors, write_atomic, write_doubles, write_plain_tensors, write_tensors,
+};
 pub(crate) use npy::MAGIC as NPY_MAGIC;
 pub use npy::read_npy;
 pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values};
 pub use parameters::{load_parameters, parameter_keys, parameters};
-pub use tensor::{HostTensor, TensorMap, Values};
+pub use tensor::{Doubles, DoublesMap, HostTensor, TensorMap, Values};
 pub use torch::write_torch;
 
 pub use mapped::{MappedTensors, Rows};

@@ -19,6 +19,16 @@ pub struct HostTensor {
 /// Named tensors, by checkpoint key (`encoder.down.0.block.0.conv1.weight`).
 pub type TensorMap = BTreeMap<String, HostTensor>;
 
+/// 64-bit floats, row-major: statistics, whose digits matter. Networks have none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doubles {
+    pub shape: Vec<usize>,
+    pub values: Vec<f64>,
+}
+
+/// Named 64-bit floats.
+pub type DoublesMap = BTreeMap<String, Doubles>;
+
 impl HostTensor {
     /// A float tensor; `values.len()` must be the product of `shape`.
     pub fn f32(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {

@@ -2,7 +2,7 @@
 
 use super::super::element::{Element, Layout};
 use super::super::pickle::short;
-use super::super::tensor::TensorMap;
+use super::super::tensor::{Doubles, DoublesMap, TensorMap};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -38,17 +38,49 @@ pub fn read(file: &[u8]) -> Result<(TensorMap, BTreeMap<String, String>), String
             ))
         })?;
         let layout = Layout::dense(element, span.shape, false).map_err(|error| of(&error))?;
-        if layout.bytes() != bytes.len() {
-            return Err(invalid(of(&format!(
-                "has {} bytes where its shape needs {}",
-                bytes.len(),
-                layout.bytes()
-            ))));
-        }
+        check_length(&layout, bytes).map_err(|error| invalid(of(&error)))?;
         let tensor = layout.gather(bytes, false).map_err(|error| of(&error))?;
         tensors.insert(name, tensor);
     }
     Ok((tensors, header.metadata))
+}
+
+/// Reads a file of 64-bit floats alone, whose digits [`read`] would round to 32 bits.
+pub fn read_doubles(file: &[u8]) -> Result<(DoublesMap, BTreeMap<String, String>), String> {
+    let (header, data) = split(file)?;
+    check_places(&header.tensors, data.len() as u64)?;
+    let mut tensors = DoublesMap::new();
+    for (name, span) in header.tensors {
+        let of = |error: &str| format!("tensor {name:?} {error}");
+        let (start, end) = span.data_offsets;
+        let bytes = data.get(start as usize..end as usize);
+        let bytes = bytes.ok_or_else(|| of("lies outside the file"))?;
+        if element(&span.dtype) != Some(Element::F64) {
+            let dtype = short(&span.dtype);
+            return Err(of(&format!(
+                "has elements of type {dtype}, not 64-bit floats"
+            )));
+        }
+        let shape = span.shape;
+        let layout =
+            Layout::dense(Element::F64, shape.clone(), false).map_err(|error| of(&error))?;
+        check_length(&layout, bytes).map_err(|error| invalid(of(&error)))?;
+        let (cells, _) = bytes.as_chunks::<8>();
+        let values = cells.iter().map(|&cell| f64::from_le_bytes(cell)).collect();
+        tensors.insert(name, Doubles { shape, values });
+    }
+    Ok((tensors, header.metadata))
+}
+
+fn check_length(layout: &Layout, bytes: &[u8]) -> Result<(), String> {
+    if layout.bytes() == bytes.len() {
+        return Ok(());
+    }
+    Err(format!(
+        "has {} bytes where its shape needs {}",
+        bytes.len(),
+        layout.bytes()
+    ))
 }
 
 fn invalid(message: impl fmt::Display) -> String {
