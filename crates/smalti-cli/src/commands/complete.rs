@@ -62,25 +62,30 @@ impl Complete {
         check_count(self.n)?;
         let paths = output::files_in(&self.out, &self.draw.names(self.n), self.overwrite)?;
         let mut model = models::load_for_pictures(&self.model, common)?;
-        let (config, gpt) = model.take_prior()?;
-        let task = self.task(common, &model, &config)?;
+        let (config, _) = model.require_prior()?;
+        let task = self.task(common, &model, config)?;
         options.grid = Some(task.grid);
         options.codes_per_position = model.tokenizer_config.codes_per_position;
         let known = known_codes(&task.codes, &task.anew);
-        let requests = self.draw.requests(&config, &known, self.n, false)?;
+        let drawing = self
+            .draw
+            .requests(&model, &known, (self.n, task.grid), false)?;
+        let requests = drawing.requests;
         let sides = model.tokenizer_config.pixels_of(task.grid);
         let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
-        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codebook_size, options)?;
+        let (config, gpt) = model.take_prior()?;
+        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
         let mut view = View::new(common, &model, task.grid, &self.draw, &requests, &self.out);
         let codes = sampler.draw(&requests, |progress| view.show(progress))?;
         view.finish();
         drop(sampler);
         output::folder(&self.out)?;
-        let sheet = fit_a_sheet(&model, task.grid, self.n + 2);
+        let sheet = fit_a_sheet(&model, task.grid, self.n + 3);
         let mut pictures = Vec::new();
         if sheet {
             pictures.push(task.picture.clone());
             pictures.push(task.cells.hide(&task.picture, &task.anew));
+            pictures.extend(drawing.shown.first().cloned());
         }
         let (width, height) = task.picture.dimensions();
         decode_each(

@@ -1,25 +1,22 @@
 //! What `sample` and `complete` share: how codes are drawn and under what, what is seen meanwhile, and how the codes
 //! become files.
 
+use super::conditions::{ConditionArgs, conditions};
 use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, output, parse_weights, progress};
 use clap::Args;
 use image::{Rgb, RgbImage, imageops};
 use indicatif::ProgressBar;
 use smalti::data::write_png;
-use smalti::model::Model;
+use smalti::model::{GivenCondition, Model};
 use smalti::ops::Precision;
-use smalti::prior::PriorConfig;
-use smalti::prior::condition::{Condition, Conditioning};
 use smalti::sample::{
-    Filter, Guidance, Progress, Request, SampleOptions, WeightFormat, Windowing, class_condition,
-    picture_seed,
+    Filter, Guidance, Progress, Request, SampleOptions, WeightFormat, Windowing, picture_seed,
 };
 use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::{Plan, TileOptions};
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The name of the picture that shows how far the drawing is.
@@ -30,6 +27,15 @@ const EMPTY: Rgb<u8> = Rgb([128; 3]);
 
 /// How often a line is printed where there is no terminal to draw a bar on.
 const PLAIN_EVERY: Duration = Duration::from_secs(30);
+
+/// Pictures to draw.
+pub struct Requests {
+    pub requests: Vec<Request>,
+    /// The class of each, or none at all.
+    pub classes: Vec<i64>,
+    /// What each is drawn under, to look at, or none at all.
+    pub shown: Vec<RgbImage>,
+}
 
 /// Options of drawing.
 #[derive(Args)]
@@ -78,41 +84,8 @@ pub struct DrawArgs {
     tiles: TileArgs,
 }
 
-/// What pictures are drawn under.
-#[derive(Args)]
-pub struct ConditionArgs {
-    /// The class, by name or number; without it, sample draws the classes of a class-conditional prior in turn
-    #[arg(long)]
-    class: Option<String>,
-}
-
 fn parse_windowing(text: &str) -> std::result::Result<Windowing, String> {
     Windowing::parse(text).ok_or_else(|| "expected exact or blocks".to_string())
-}
-
-/// What picture number `turn` of a command is drawn under. The one place where options become conditions.
-pub fn request_condition(
-    config: &PriorConfig,
-    args: &ConditionArgs,
-    turn: Option<usize>,
-) -> Result<Arc<dyn Conditioning>> {
-    class_condition(config, class(config, args, turn)?)
-}
-
-/// The class of picture number `turn`: the one asked for, else all in turn if there is a turn.
-fn class(config: &PriorConfig, args: &ConditionArgs, turn: Option<usize>) -> Result<Option<usize>> {
-    let chosen = config.condition.class(args.class.as_deref())?;
-    Ok(match &config.condition {
-        Condition::None(_) => None,
-        Condition::Class(condition) => chosen.or(turn.map(|turn| turn % condition.classes)),
-    })
-}
-
-/// What stands for no condition, if this prior has learned that.
-fn request_unconditional(config: &PriorConfig) -> Option<Arc<dyn Conditioning>> {
-    match &config.condition {
-        Condition::None(_) | Condition::Class(_) => None,
-    }
 }
 
 impl DrawArgs {
@@ -148,34 +121,48 @@ impl DrawArgs {
         self.tiles.options()
     }
 
-    /// `count` pictures of which the same codes are known; with `turns`, they take the classes in turn.
-    pub fn requests(
-        &self,
-        config: &PriorConfig,
-        known: &[Option<i64>],
-        count: usize,
-        turns: bool,
-    ) -> Result<Vec<Request>> {
-        let request = |index: usize| -> Result<Request> {
-            Ok(Request {
-                condition: request_condition(config, &self.condition, turns.then_some(index))?,
-                unconditional: request_unconditional(config),
-                known: known.to_vec(),
-                seed: picture_seed(self.seed, index),
-            })
-        };
-        (0..count).map(request).collect()
+    /// How many conditions are given: of files and texts, as many pictures are drawn if nobody says how many.
+    pub fn conditions_given(&self) -> usize {
+        self.condition.given()
     }
 
-    /// The classes that [`DrawArgs::requests`] takes in turn, for a file of codes; none without classes.
-    pub fn classes(&self, config: &PriorConfig, count: usize) -> Result<Vec<i64>> {
-        let class = |index: usize| class(config, &self.condition, Some(index));
+    /// `count` pictures of `grid` codes, of which the same are known, and the pictures of their conditions. With
+    /// `all_classes`, they take all classes in turn where none is given.
+    pub fn requests(
+        &self,
+        model: &Model,
+        known: &[Option<i64>],
+        (count, grid): (usize, [usize; 2]),
+        all_classes: bool,
+    ) -> Result<Requests> {
+        let (config, _) = model.require_prior()?;
+        let choices = self.condition.choices(config, all_classes, self.seed)?;
+        let unconditional = model.unconditional()?;
+        let shown = fit_a_sheet(model, grid, 2 * count);
+        let given = conditions(model, &choices, (count, grid, self.seed), shown)?;
+        let class = |index: usize| {
+            let name = choices[index % choices.len()].class.as_deref();
+            config.condition.class(name)
+        };
         let classes = (0..count).map(class).collect::<Result<Vec<_>>>()?;
-        Ok(classes
-            .into_iter()
-            .flatten()
-            .map(|class| class as i64)
-            .collect())
+        let request = |(index, given): (usize, &GivenCondition)| Request {
+            condition: given.conditioning.clone(),
+            unconditional: unconditional.clone(),
+            known: known.to_vec(),
+            seed: picture_seed(self.seed, index),
+        };
+        Ok(Requests {
+            requests: given.iter().enumerate().map(request).collect(),
+            classes: classes
+                .into_iter()
+                .flatten()
+                .map(|class| class as i64)
+                .collect(),
+            shown: given
+                .into_iter()
+                .filter_map(|given| given.picture)
+                .collect(),
+        })
     }
 
     /// The names of `count` pictures, of their grid, and of the preview if there is one.

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod complete;
+mod conditions;
 pub mod decode;
 pub mod demo;
 pub mod doctor;

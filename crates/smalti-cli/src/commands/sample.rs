@@ -1,12 +1,12 @@
 //! `smalti sample`: new pictures from a prior.
 
-use super::drawing::{DrawArgs, View, check_count, decode_each, fit_a_sheet};
+use super::drawing::{DrawArgs, Requests, View, check_count, decode_each, fit_a_sheet};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
 use serde_json::{Value, json};
 use smalti::Result;
-use smalti::data::{GRID_PADDING, grid, write_png};
+use smalti::data::{GRID_PADDING, grid, pairs_grid, write_png};
 use smalti::model::Model;
 use smalti::prior::CodeSet;
 use smalti::sample::Sampler;
@@ -23,15 +23,18 @@ const NEAREST: usize = 5;
 /// The most samples that are shown beside their neighbours.
 const SHOWN: usize = 32;
 
+/// How many pictures, if nobody says.
+const DEFAULT_COUNT: usize = 16;
+
 /// Example: smalti sample --model run -n 16 --top-k 100 --out samples
 #[derive(Args)]
 pub struct Sample {
     /// A model with a prior: a file or a run folder
     #[arg(long)]
     model: PathBuf,
-    /// How many pictures
-    #[arg(short, default_value_t = 16)]
-    n: usize,
+    /// How many pictures [default: 16, or one for each --condition and --text]
+    #[arg(short)]
+    n: Option<usize>,
     #[command(flatten)]
     draw: DrawArgs,
     /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a
@@ -70,28 +73,39 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
 impl Sample {
     pub fn run(self, common: &Common) -> Result<()> {
         let mut options = self.draw.options(common)?;
-        check_count(self.n)?;
+        let count = match (self.n, self.draw.conditions_given()) {
+            (Some(count), _) => count,
+            (None, 0) => DEFAULT_COUNT,
+            (None, given) => given,
+        };
+        check_count(count)?;
         let mut model = models::load_for_pictures(&self.model, common)?;
-        let (config, gpt) = model.take_prior()?;
+        let (config, _) = model.require_prior()?;
         let tokenizer = &model.tokenizer_config;
         options.codes_per_position = tokenizer.codes_per_position;
         let factor = tokenizer.factor();
         options.grid = self.size.map(|[width, height]| {
             tokenizer.grid([height, width].map(|side| side.next_multiple_of(factor)))
         });
-        let grid_size = options.grid(&config)?;
+        let grid_size = options.grid(config)?;
         let codes = grid_size[0].saturating_mul(grid_size[1]);
-        let requests = self
+        let known = vec![None; codes];
+        let Requests {
+            requests,
+            classes,
+            shown,
+        } = self
             .draw
-            .requests(&config, &vec![None; codes], self.n, true)?;
+            .requests(&model, &known, (count, grid_size), true)?;
         let sides = tokenizer.pixels_of(grid_size);
         let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
-        let mut names = self.draw.names(self.n);
+        let mut names = self.draw.names(count);
         names.extend(self.neighbours.as_ref().map(|_| NEIGHBOURS.to_string()));
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         if let Some(file) = &self.codes {
             output::refuse_existing(file, self.overwrite)?;
         }
+        let (config, gpt) = model.take_prior()?;
         let mut neighbourhood = self.neighbourhood(common, &model, grid_size)?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
         let mut view = View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
@@ -104,7 +118,7 @@ impl Sample {
         // Its weights need not be there while pictures are decoded.
         drop(sampler);
         output::folder(&self.out)?;
-        let sheet = fit_a_sheet(&model, grid_size, self.n);
+        let sheet = fit_a_sheet(&model, grid_size, count + shown.len());
         let mut pictures = Vec::new();
         decode_each(
             common,
@@ -122,14 +136,18 @@ impl Sample {
                 Ok(())
             },
         )?;
-        let grid_path = sheet.then(|| &paths[self.n]);
+        let grid_path = sheet.then(|| &paths[count]);
         if let Some(path) = grid_path {
-            write_png(path, &grid(&pictures, 8, GRID_PADDING))?;
+            let sheet = match shown.is_empty() {
+                true => grid(&pictures, 8, GRID_PADDING),
+                false => pairs_grid(&shown, &pictures, 8),
+            };
+            write_png(path, &sheet)?;
         }
         if let Some(file) = &self.codes {
             let mut set = CodeSet::new(&model, grid_size[0], grid_size[1]);
             set.codes = codes.concat();
-            set.classes = self.draw.classes(&config, self.n)?;
+            set.classes = classes;
             output::folder_of(file)?;
             set.save(file)?;
         }
@@ -139,8 +157,8 @@ impl Sample {
         };
         let json = json!({
             "out": self.out,
-            "count": self.n,
-            "pictures": &paths[..self.n],
+            "count": count,
+            "pictures": &paths[..count],
             "grid": grid_path,
             "codes": self.codes,
             "nats_per_code": nats,
@@ -148,7 +166,7 @@ impl Sample {
         });
         output::print(common, json, || {
             let place = grid_path.unwrap_or(&self.out).display();
-            let mut lines = vec![format!("{} pictures, all in {place}", self.n)];
+            let mut lines = vec![format!("{count} pictures, all in {place}")];
             lines.extend(nats.map(|nats| {
                 let mean = nats.iter().sum::<f64>() / nats.len() as f64;
                 format!("{mean:.4} nats/code through the exact window")

@@ -7,10 +7,11 @@ use crate::data::{Kind, Raster, reason};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::prior::PriorConfig;
-use crate::prior::condition::layout::{PictureLayout, read_objects};
+use crate::prior::condition::layout::{LayoutCondition, PictureLayout, read_objects};
 use crate::prior::condition::{Condition, Conditioning, Fixed, SecondPicture};
 use crate::prior::source::encoder_of;
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
+use image::RgbImage;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,15 @@ pub struct Given {
     pub text_encoder: Option<PathBuf>,
     /// Of what is drawn by chance, the order of objects.
     pub seed: u64,
+}
+
+/// What a picture is drawn under.
+#[derive(Clone)]
+pub struct GivenCondition {
+    /// As the prior reads it.
+    pub conditioning: Arc<dyn Conditioning>,
+    /// To look at, as large as the picture that is drawn; classes, texts and coordinates have none.
+    pub picture: Option<RgbImage>,
 }
 
 /// Whether a prior's condition goes with the tokenizer of its pictures.
@@ -102,40 +112,61 @@ impl Model {
     /// # Errors
     /// A model without a prior, what its prior needs and is not given, what it does not take, and files that cannot be
     /// read.
-    pub fn conditioning(&self, given: &Given, grid: [usize; 2]) -> Result<Arc<dyn Conditioning>> {
+    pub fn conditioning(&self, given: &Given, grid: [usize; 2]) -> Result<GivenCondition> {
         let (config, _) = self.require_prior()?;
         let condition = &config.condition;
         given.refuse_others(condition)?;
         if let Some(picture) = condition.second_picture() {
-            let path = needed(&given.picture, condition, "a picture")?;
+            let path = needed(&given.picture, condition, "a picture with --condition")?;
             return self
-                .codes_of_file(picture, path, grid)
+                .of_file(picture, path, grid)
                 .map_err(|error| Error::file(path, reason(error)));
         }
-        Ok(match condition {
+        let conditioning: Arc<dyn Conditioning> = match condition {
             Condition::Coord(coordinates) => {
                 Arc::new(coordinates.of_picture(self.tokenizer_config.pixels_of(grid))?)
             }
-            Condition::Layout(layout) => {
-                let path = needed(&given.layout, condition, "a file of objects")?;
-                let objects = read_objects(path, layout)?;
-                Arc::new(PictureLayout::new(layout, objects, Some(given.seed))?)
-            }
+            Condition::Layout(layout) => return self.of_layout(layout, given, grid),
             Condition::Text(_) => self.of_text(given)?,
             _ => {
                 let class = condition.class(given.class.as_deref())?;
                 Arc::new(Fixed(condition.tokens(class)?))
             }
+        };
+        Ok(GivenCondition {
+            conditioning,
+            picture: None,
+        })
+    }
+
+    fn of_layout(
+        &self,
+        condition: &LayoutCondition,
+        given: &Given,
+        grid: [usize; 2],
+    ) -> Result<GivenCondition> {
+        let (config, _) = self.require_prior()?;
+        let path = needed(
+            &given.layout,
+            &config.condition,
+            "a file of objects with --condition",
+        )?;
+        let objects = read_objects(path, condition)?;
+        let layout = PictureLayout::new(condition, objects, Some(given.seed))?;
+        let [height, width] = self.tokenizer_config.pixels_of(grid);
+        Ok(GivenCondition {
+            picture: Some(layout.picture((width as u32, height as u32))?),
+            conditioning: Arc::new(layout),
         })
     }
 
     /// A file as large as the picture that is drawn: scaled until it covers it, and the middle taken.
-    fn codes_of_file(
+    fn of_file(
         &self,
         picture: SecondPicture<'_>,
         path: &Path,
         grid: [usize; 2],
-    ) -> Result<Arc<dyn Conditioning>> {
+    ) -> Result<GivenCondition> {
         let (config, _) = self.require_prior()?;
         let raster = Raster::read(path, picture.kind, self.background())?;
         let [height, width] = self.tokenizer_config.pixels_of(grid);
@@ -147,7 +178,10 @@ impl Model {
         let own = [config.rows, config.columns];
         let tokenizer = self.condition_tokenizer();
         let codes = picture.codes.of_picture(tokenizer, &raster, grid, own)?;
-        Ok(Arc::new(codes))
+        Ok(GivenCondition {
+            conditioning: Arc::new(codes),
+            picture: Some(raster.to_image()),
+        })
     }
 
     fn of_text(&self, given: &Given) -> Result<Arc<dyn Conditioning>> {
@@ -155,7 +189,7 @@ impl Model {
         let Condition::Text(condition) = &config.condition else {
             return Err(Error::input("this prior is not conditioned on a text"));
         };
-        let text = needed(&given.text, &config.condition, "a text")?;
+        let text = needed(&given.text, &config.condition, "a text with --text")?;
         let trained = self.info.recipe.get("text_encoder");
         let trained = trained.and_then(|path| path.as_str());
         let trained = trained.filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -333,10 +367,11 @@ mod tests {
             ..Given::default()
         };
         let conditioning = model.conditioning(&given, [4, 4]).unwrap();
-        assert_eq!(conditioning.tokens(&whole()), expected);
+        assert_eq!(conditioning.picture.unwrap().dimensions(), (16, 16));
+        assert_eq!(conditioning.conditioning.tokens(&whole()), expected);
         // A larger picture: the map is scaled to it.
         let large = model.conditioning(&given, [6, 8]).unwrap();
-        assert_eq!(large.tokens(&whole()).len(), 16);
+        assert_eq!(large.conditioning.tokens(&whole()).len(), 16);
         let refused = |given: &Given| match model.conditioning(given, [4, 4]) {
             Ok(_) => panic!("not refused"),
             Err(error) => error.to_string(),
@@ -364,7 +399,7 @@ mod tests {
         };
         let model_of = |condition| model(condition, None);
         let land = model_of(classes).conditioning(&land, [4, 4]).unwrap();
-        assert_eq!(land.tokens(&whole()), [1]);
+        assert_eq!(land.conditioning.tokens(&whole()), [1]);
         let coordinates = CoordCondition {
             levels: 20,
             factor: 8,
@@ -374,7 +409,7 @@ mod tests {
         let model = model_of(Condition::Coord(coordinates));
         let tokens = model.conditioning(&Given::default(), [4, 4]).unwrap();
         let expected = coordinates.of_picture([16, 16]).unwrap();
-        assert_eq!(tokens.tokens(&whole()), expected.whole());
+        assert_eq!(tokens.conditioning.tokens(&whole()), expected.whole());
     }
 
     #[test]

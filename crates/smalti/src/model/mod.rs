@@ -4,7 +4,7 @@ mod condition;
 mod export;
 mod import;
 
-pub use condition::Given;
+pub use condition::{Given, GivenCondition};
 pub use export::{ExportFormat, export};
 pub use import::{Format, Imported, import};
 

@@ -39,7 +39,7 @@ pub fn checkpoint(place: &Place, bytes: &[u8]) -> Result<()> {
     let path = place.file("stranger.ckpt", bytes);
     let read = foreign::read(&path).map(drop);
     // Few files are weights of either kind; what matters is what happens to those that are not.
-    let _ = import(&[path.as_path()]);
+    let _ = import(&[path.as_path()], None);
     read
 }
 

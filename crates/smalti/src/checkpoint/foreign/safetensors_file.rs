@@ -137,8 +137,11 @@ pub struct Place {
     pub bytes: std::ops::Range<usize>,
 }
 
+/// Tensors where they lie in a file, by name.
+pub type Places = BTreeMap<String, Place>;
+
 /// Where the tensors of a file are, and the metadata.
-pub fn places(file: &[u8]) -> Result<(BTreeMap<String, Place>, BTreeMap<String, String>), String> {
+pub fn places(file: &[u8]) -> Result<(Places, BTreeMap<String, String>), String> {
     let (header, data) = split(file)?;
     check_places(&header.tensors, data.len() as u64)?;
     let begin = file.len() - data.len();
