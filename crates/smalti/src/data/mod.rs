@@ -49,7 +49,8 @@ pub use object_crop::{CropMethod, ObjectCrop};
 pub use objects::{Area, Category, Object, ObjectFilter, ObjectSet, PictureObjects, View};
 pub use pairs::{companions, stems};
 pub use pixels::{
-    GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid, to_image,
+    GRID_BACKGROUND, GRID_PADDING, bytes_to_floats, floats_to_bytes, grid, pairs_grid,
+    stacked_grid, to_image,
 };
 pub use raster::{DepthImage, LabelImage, Raster, UNLABELLED};
 pub(crate) use scale::{averaged_rgb, rgb as scaled_rgb};

@@ -56,12 +56,17 @@ pub fn grid(images: &[RgbImage], columns: usize, padding: u32) -> RgbImage {
 /// One sheet of pictures to compare, such as inputs and reconstructions: each row of `top` pictures stands over the row
 /// of its `bottom` pictures. `columns` as for [`grid`]. Of unequal lists the longer one's rest is left out.
 pub fn pairs_grid(top: &[RgbImage], bottom: &[RgbImage], columns: usize) -> RgbImage {
-    let pairs = top.len().min(bottom.len());
-    let columns = columns.clamp(1, pairs.max(1));
+    stacked_grid(&[top, bottom], columns)
+}
+
+/// [`pairs_grid`] of any number of lists, whose rows stand below each other.
+pub fn stacked_grid(lists: &[&[RgbImage]], columns: usize) -> RgbImage {
+    let count = lists.iter().map(|list| list.len()).min().unwrap_or(0);
+    let columns = columns.clamp(1, count.max(1));
     let mut cells = Vec::new();
-    let top_rows = top[..pairs].chunks(columns);
-    for (top_row, bottom_row) in top_rows.zip(bottom[..pairs].chunks(columns)) {
-        for row in [top_row, bottom_row] {
+    for start in (0..count).step_by(columns) {
+        for list in lists {
+            let row = &list[start..(start + columns).min(count)];
             cells.extend(row.iter().map(Some));
             // The last row may be shorter, and the row under it must still start on the left.
             cells.resize(cells.len() + columns - row.len(), None);

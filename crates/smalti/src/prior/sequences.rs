@@ -55,6 +55,9 @@ pub fn condition_tokens(
     if matches!(condition, Condition::None(_) | Condition::Class(_)) {
         return condition.tokens(set.class(picture));
     }
+    if condition.tokens_before() == 0 {
+        return Ok(Vec::new());
+    }
     let tokens = set.condition(picture);
     if tokens.len() != condition.tokens_before() {
         return Err(Error::input(format!(

@@ -3,12 +3,13 @@
 use super::config::PriorConfig;
 use super::patience::Patience;
 use super::prepare::{CodeMaker, Split, condition, network, picture_size};
+use super::preview::Preview;
 use super::recipe::PriorRecipe;
 use super::sequences::Sequences;
 use super::source::Material;
 use super::store::StoredCodes;
 use super::trainer::{PriorTrainer, nats_per_code};
-use super::{Gpt, plan, preview};
+use super::{Gpt, plan};
 use crate::checkpoint::{TensorMap, read_tensors};
 use crate::data::none_readable;
 use crate::data::order::Order;
@@ -199,7 +200,13 @@ impl PriorStage {
     fn samples(&self, gpt: &Gpt) -> Result<image::RgbImage> {
         let set = self.validation.as_ref().unwrap_or(&self.train);
         let seed = self.job.recipe.training.seed;
-        preview::samples(&self.job.tokenizer, (&self.config, gpt), set, seed)
+        let preview = Preview {
+            config: &self.config,
+            gpt,
+            tokenizer: &self.job.tokenizer,
+            condition_tokenizer: self.job.condition_tokenizer.as_ref(),
+        };
+        preview.samples(set, seed)
     }
 }
 

@@ -342,9 +342,8 @@ mod tests {
         for source in NETWORKS.iter().flat_map(|entry| entry.sources) {
             assert!([8, 64].contains(&source.sha256.len()));
             assert!(source.url.ends_with(source.file));
-            if source.part != Part::Heads {
-                let stem = source.file.trim_end_matches(".pth");
-                let digits = stem.rsplit('-').next().unwrap();
+            let stem = source.file.trim_end_matches(".pth");
+            if let Some((_, digits)) = stem.rsplit_once('-') {
                 assert!(source.sha256.starts_with(digits), "{}", source.file);
             }
         }
