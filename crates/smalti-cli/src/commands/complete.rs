@@ -70,7 +70,7 @@ impl Complete {
         let requests = self.draw.requests(&config, &known, self.n, false)?;
         let sides = model.tokenizer_config.pixels_of(task.grid);
         let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
-        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codebook_size, options)?;
+        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
         let mut view = View::new(common, &model, task.grid, &self.draw, &requests, &self.out);
         let codes = sampler.draw(&requests, |progress| view.show(progress))?;
         view.finish();
