@@ -57,38 +57,97 @@ fn every_quantiser_trains_and_its_codes_are_the_picture() {
         train_tokenizer(&data, &run, "4", &settings);
         let report = json(&["info", text(&run)]);
         assert_eq!(report["tokenizer"]["quantizer"], kind);
-        // Picture to codes to picture is the same as straight through.
-        let [straight, decoded] = ["straight", "decoded"].map(|name| folder.path().join(name));
-        for old in [&straight, &decoded] {
-            let _ = fs::remove_dir_all(old);
-        }
-        succeeds(&[
-            "reconstruct",
+        codes_are_the_picture(&run, &picture);
+    }
+}
+
+/// Picture to codes to picture is the same as straight through.
+#[track_caller]
+fn codes_are_the_picture(run: &Path, picture: &str) {
+    let folder = tempdir().unwrap();
+    let [straight, decoded] = ["straight", "decoded"].map(|name| folder.path().join(name));
+    succeeds(&[
+        "reconstruct",
+        "--model",
+        text(run),
+        picture,
+        "--out",
+        text(&straight),
+    ]);
+    let file = folder.path().join("codes.safetensors");
+    codes(run, picture, &file);
+    succeeds(&[
+        "decode",
+        "--model",
+        text(run),
+        text(&file),
+        "--out",
+        text(&decoded),
+    ]);
+    let first = |folder: &Path| {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        names.retain(|path| !path.ends_with("grid.png"));
+        fs::read(&names[0]).unwrap()
+    };
+    assert!(first(&straight) == first(&decoded), "{}", run.display());
+}
+
+/// Those of the tokenizers that the paper compares with: no other network is loaded, and a prior learns their codes.
+#[test]
+fn tokenizers_to_compare_with_train_and_have_priors() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 6, 16);
+    let picture = one_picture(&data);
+    let colours = ["--set", "channel_multipliers=[1]", "--set", "kmeans_step=2"];
+    let presets: [(&str, &[&str], [u64; 2], u64); 4] = [
+        ("vqvae", &[], [4, 4], 32),
+        ("dvae", &[], [4, 4], 32),
+        ("vqvae2", &[], [4, 20], 64),
+        ("colours", &colours, [16, 16], 32),
+    ];
+    for (preset, more, [rows, columns], vocabulary) in presets {
+        let [run, prior, out] =
+            ["run", "prior", "out"].map(|name| folder.path().join(format!("{preset}-{name}")));
+        train_tokenizer(
+            &data,
+            &run,
+            "12",
+            &[&["--preset", preset][..], more].concat(),
+        );
+        codes_are_the_picture(&run, &picture);
+        let report = json(&[
+            "eval",
+            "reconstruction",
             "--model",
             text(&run),
-            &picture,
-            "--out",
-            text(&straight),
+            "--data",
+            text(&data),
+            "--size",
+            "16",
+            "--perceptual",
+            "none",
         ]);
-        let file = folder.path().join(format!("{kind}.safetensors"));
-        codes(&run, &picture, &file);
+        let codes = report["figures"]["codes"].as_u64().unwrap();
+        assert_eq!(codes, 12 * rows * columns, "{preset}");
+        train_prior(&data, &run, &prior, "2", &[]);
+        let report = &json(&["info", text(&prior)])["prior"];
+        assert_eq!(report["rows"], rows, "{preset}");
+        assert_eq!(report["columns"], columns, "{preset}");
+        assert_eq!(report["vocabulary_size"], vocabulary, "{preset}");
         succeeds(&[
-            "decode",
+            "sample",
             "--model",
-            text(&run),
-            text(&file),
+            text(&prior),
+            "-n",
+            "1",
             "--out",
-            text(&decoded),
+            text(&out),
         ]);
-        let first = |folder: &Path| {
-            let mut names: Vec<_> = fs::read_dir(folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .collect();
-            names.retain(|path| !path.ends_with("grid.png"));
-            fs::read(&names[0]).unwrap()
-        };
-        assert!(first(&straight) == first(&decoded), "{kind}");
+        let sides = image::image_dimensions(out.join("000000.png")).unwrap();
+        assert_eq!(sides, (16, 16), "{preset}");
     }
 }
 

@@ -193,7 +193,7 @@ const FLIPPED: f32 = 2e-2;
 /// gradient through; each moves every gradient by thousandths. So gradients must agree for some weights that are
 /// equal up to rounding: those of decoder and discriminator are moved by at most a unit in the last place, at random.
 fn assert_some_rounding_agrees(trainer: &mut TokenizerTrainer, io: &TensorMap) {
-    let device = trainer.tokenizer.decoder.last().weight.val().device();
+    let device = trainer.tokenizer.device();
     let (original, discriminator) = (
         Tokenizer::clone(&trainer.tokenizer),
         Discriminator::clone(&trainer.adversary.discriminator),

@@ -57,7 +57,7 @@ impl Remap {
             Unknown::Random => UnknownCode::Random,
             Unknown::Extra => UnknownCode::Extra,
         };
-        let all = model.tokenizer_config.codebook_size;
+        let all = model.tokenizer_config.all_codes();
         let model = model.with_used_codes(&used, unknown)?;
         output::folder_of(&self.out)?;
         model.save(&self.out)?;

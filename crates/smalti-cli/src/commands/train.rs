@@ -139,8 +139,8 @@ fn check_data(data: &Path) -> Result<()> {
 pub struct TrainTokenizer {
     #[command(flatten)]
     training: Training,
-    /// Presets, separated by commas: a method (robust, classic, fsq, simvq), a size (tiny, small, base, imagenet), a
-    /// downsampling factor (f4, f8, f16, f32) [default: robust]
+    /// Presets, separated by commas: a method (robust, classic, fsq, simvq, vqvae, dvae, vqvae2), a size (tiny, small,
+    /// base, imagenet), a downsampling factor (f4, f8, f16, f32); or colours, which has neither [default: robust]
     #[arg(
         long,
         value_name = "NAMES",

@@ -178,7 +178,7 @@ impl Model {
         let tokenizer = Tokenizer::new(&mut init, &tokenizer_config);
         let tokenizer = load_parameters(tokenizer, tensors, "tokenizer.", str::to_string)?;
         if let Some(remap) = &tokenizer.remap {
-            remap.check(tokenizer_config.codebook_size)?;
+            remap.check(tokenizer_config.all_codes())?;
         }
         let (mut prior, mut condition) = (None, None);
         if let Some(config) = prior_config {
@@ -198,7 +198,7 @@ impl Model {
 
     /// Where its tensors are.
     pub fn device(&self) -> Device {
-        self.tokenizer.decoder.last().weight.val().device()
+        self.tokenizer.device()
     }
 
     /// What shone through transparent pixels when it was trained: white, where that is not known.

@@ -207,6 +207,16 @@ impl CodeSet {
                 format!("code {code} lies outside this model's codebook of {codebook}"),
             ));
         }
+        let together = model.tokenizer_config.codes_per_position;
+        if !self.columns.is_multiple_of(together) {
+            return Err(Error::file(
+                path,
+                format!(
+                    "{} columns are not whole positions of {together} codes, as this model has them",
+                    self.columns
+                ),
+            ));
+        }
         if self.tokenizer_hash.is_empty() || self.tokenizer_hash == model.tokenizer_hash() {
             return Ok(());
         }

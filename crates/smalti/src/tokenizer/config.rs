@@ -1,7 +1,7 @@
 //! The shape of a tokenizer: everything that decides which parameters it has and what they compute.
 
-use super::dalle;
 use super::remap::UnknownCode;
+use super::{colours, dalle, vqvae2};
 use crate::error::{Error, Result};
 use crate::layers::GroupNorm;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,10 @@ pub enum Family {
     Magvit2,
     /// DALL-E's discrete VAE.
     Dalle,
+    /// VQ-VAE-2's two levels of codes, of the paper's blocks.
+    Vqvae2,
+    /// None: pixels themselves are quantised.
+    Colours,
 }
 
 /// A tokenizer's architecture. The defaults are a small network whose codebook stays alive on small data.
@@ -69,13 +73,14 @@ pub struct TokenizerConfig {
     pub z_channels: usize,
     /// Length of a code vector.
     pub embed_dim: usize,
+    /// How many codes a codebook has; with two levels, each of both.
     pub codebook_size: usize,
     pub quantizer: QuantizerKind,
     /// FSQ: how many values each of the `embed_dim` dimensions takes; `codebook_size` is their product.
     pub fsq_levels: Vec<usize>,
     /// LFQ: whether the first dimension is the highest bit of the code, in place of the lowest.
     pub lfq_high_bit_first: bool,
-    /// Residual: how many codes stand for one position, each for what those before it left over.
+    /// Residual: how many codes stand for one position, each for what those before it left over. Two levels have 5.
     pub codes_per_position: usize,
     /// How many codes have new numbers, all others being left out of the grids; 0 leaves the codebook's numbers.
     pub used_codes: usize,
@@ -132,10 +137,18 @@ impl TokenizerConfig {
         1 << (self.levels() - 1)
     }
 
+    /// How many different codes there are in all codebooks; those of residual quantisation share their numbers.
+    pub fn all_codes(&self) -> usize {
+        match self.family {
+            Family::Vqvae2 => self.codebook_size.saturating_mul(2),
+            _ => self.codebook_size,
+        }
+    }
+
     /// How many different codes a grid may hold.
     pub fn codes(&self) -> usize {
         match (self.used_codes, self.unknown_code) {
-            (0, _) => self.codebook_size,
+            (0, _) => self.all_codes(),
             (used, UnknownCode::Random) => used,
             (used, UnknownCode::Extra) => used + 1,
         }
@@ -165,8 +178,13 @@ impl TokenizerConfig {
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
     pub fn least_parameters(&self) -> usize {
-        if self.family == Family::Dalle {
-            return dalle::least_parameters(self);
+        match self.family {
+            Family::Dalle => return dalle::least_parameters(self),
+            Family::Vqvae2 => return vqvae2::least_parameters(self),
+            Family::Colours => {
+                return self.quantizer_parameters().saturating_add(self.used_codes);
+            }
+            Family::Taming | Family::Maskgit | Family::Magvit2 => {}
         }
         let product = |factors: &[usize]| {
             factors
@@ -194,8 +212,8 @@ impl TokenizerConfig {
         blocks.chain(rest).fold(0, usize::saturating_add)
     }
 
-    /// The parameters of the quantiser, averages included; it saturates.
-    fn quantizer_parameters(&self) -> usize {
+    /// The parameters of the quantiser, averages included, of one level where there are two; it saturates.
+    pub(super) fn quantizer_parameters(&self) -> usize {
         let codebook = self.codebook_size.saturating_mul(self.embed_dim);
         // Rows, their sums, and how many vectors they are made of.
         let averaged = codebook
@@ -259,10 +277,11 @@ impl TokenizerConfig {
                 self.beta
             )));
         }
-        if self.used_codes > self.codebook_size {
+        if self.used_codes > self.all_codes() {
             return Err(Error::input(format!(
                 "used_codes is {}, but there are only {} codes",
-                self.used_codes, self.codebook_size
+                self.used_codes,
+                self.all_codes()
             )));
         }
         self.check_family()?;
@@ -273,6 +292,8 @@ impl TokenizerConfig {
         match self.family {
             Family::Taming => Ok(()),
             Family::Dalle => dalle::check(self),
+            Family::Vqvae2 => vqvae2::check(self),
+            Family::Colours => colours::check(self),
             Family::Maskgit | Family::Magvit2 if self.z_channels == self.embed_dim => Ok(()),
             Family::Maskgit | Family::Magvit2 => Err(Error::input(format!(
                 "z_channels is {} and embed_dim {}; in this family, which has no convolution between, they must be equal",
@@ -296,6 +317,8 @@ impl TokenizerConfig {
                 )));
             }
             QuantizerKind::Residual => {}
+            // The family has said how many it has.
+            _ if self.family == Family::Vqvae2 => {}
             _ if codes != 1 => {
                 return Err(Error::input(format!(
                     "codes_per_position is {codes}; set it to 1, or quantizer to residual, the only one with several"

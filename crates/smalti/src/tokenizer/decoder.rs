@@ -73,7 +73,8 @@ impl Decoder {
 }
 
 impl UpLevel {
-    fn new(
+    /// Level number `level`, from `width` to its own; `width` becomes that.
+    pub(super) fn new(
         init: &mut Initializer,
         config: &TokenizerConfig,
         level: usize,
@@ -94,7 +95,7 @@ impl UpLevel {
         blocks::forward_level(&self.block, &self.attn, hidden)
     }
 
-    fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
+    pub(super) fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
         let hidden = self.same_size(hidden);
         match &self.upsample {
             Some(upsample) => upsample.forward(hidden),

@@ -59,7 +59,8 @@ impl Encoder {
 }
 
 impl DownLevel {
-    fn new(
+    /// Level number `level`, from `width` to its own; `width` becomes that. The last level has no downsampling.
+    pub(super) fn new(
         init: &mut Initializer,
         config: &TokenizerConfig,
         level: usize,
@@ -76,8 +77,17 @@ impl DownLevel {
         }
     }
 
-    fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
-        let hidden = blocks::forward_level(&self.block, &self.attn, hidden);
+    pub(super) fn forward(&self, hidden: Tensor<4>) -> Tensor<4> {
+        self.downsampled(self.same_size(hidden))
+    }
+
+    /// What the blocks make of `[b, h, w, in]`, `[b, h, w, out]`.
+    pub(super) fn same_size(&self, hidden: Tensor<4>) -> Tensor<4> {
+        blocks::forward_level(&self.block, &self.attn, hidden)
+    }
+
+    /// The map of the next level.
+    pub(super) fn downsampled(&self, hidden: Tensor<4>) -> Tensor<4> {
         match &self.downsample {
             Some(downsample) => downsample.forward(hidden),
             None => hidden,

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Shape, Tensor, TensorData};
 use rand::RngExt;
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
+use std::collections::HashSet;
 
 /// Rounds of assignment and averaging. More change a codebook little that goes on to be trained.
 const ROUNDS: usize = 10;
@@ -46,15 +47,25 @@ pub fn kmeans(points: &Points<'_>, count: usize, random: &mut ChaCha8Rng) -> (Ve
     (centres, sizes)
 }
 
-/// `count` different points, or all of them several times where there are fewer.
+/// `count` points that differ, or all that do and some of them several times.
 fn choose(points: &Points<'_>, count: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
     let available = points.count();
-    let first = index::sample(random, available, count.min(available));
-    let mut centres: Vec<f32> = first
-        .iter()
-        .flat_map(|point| points.row(point))
-        .copied()
-        .collect();
+    let mut chosen = HashSet::new();
+    let mut centres = Vec::with_capacity(count * points.dimension);
+    // Many points of a picture are equal, and of equal centres only one would be anything's nearest: where they take a
+    // place among the first, all points are gone through for others.
+    for drawn in [count.min(available), available] {
+        if chosen.len() == count {
+            break;
+        }
+        for point in index::sample(random, available, drawn) {
+            let row = points.row(point);
+            let bits: Vec<u32> = row.iter().map(|value| value.to_bits()).collect();
+            if chosen.len() < count && chosen.insert(bits) {
+                centres.extend_from_slice(row);
+            }
+        }
+    }
     while centres.len() < count * points.dimension {
         centres.extend_from_slice(points.random(random));
     }
@@ -133,6 +144,36 @@ mod tests {
         found.sort_unstable();
         assert_eq!(found, [[0, 0], [0, 10], [10, 0]]);
         assert_eq!(sizes, [30.0; 3]);
+    }
+
+    /// However rare some of them are.
+    #[test]
+    fn finds_known_colours_exactly() {
+        let colours = [
+            ([1.0f32, 1.0, 1.0], 4000),
+            ([-1.0, -1.0, -1.0], 900),
+            ([0.5, -0.25, 0.75], 40),
+            ([0.5, -0.25, 0.5], 3),
+            ([-0.75, 0.125, 0.0], 1),
+        ];
+        let mut values: Vec<f32> = Vec::new();
+        for (colour, count) in colours {
+            (0..count).for_each(|_| values.extend(colour));
+        }
+        let points = Points {
+            values: &values,
+            dimension: 3,
+            unit_length: false,
+        };
+        for seed in 0..4 {
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let (centres, sizes) = kmeans(&points, colours.len(), &mut random);
+            for (colour, count) in colours {
+                let found = centres.chunks(3).position(|centre| centre == colour);
+                let size = found.map(|centre| sizes[centre]);
+                assert_eq!(size, Some(count as f32), "{colour:?}");
+            }
+        }
     }
 
     #[test]

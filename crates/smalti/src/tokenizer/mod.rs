@@ -2,12 +2,14 @@
 
 pub mod adversarial;
 pub mod blocks;
+pub mod colours;
 pub mod config;
 pub mod dalle;
 pub mod decoder;
 pub mod discriminator;
 pub mod encoder;
 pub mod family;
+mod fold;
 mod guard;
 mod kmeans;
 pub mod loss;
@@ -28,6 +30,7 @@ pub mod tiled;
 pub mod train;
 pub mod trainer;
 pub mod upkeep;
+pub mod vqvae2;
 
 pub use config::{Family, QuantizerKind, TokenizerConfig};
 pub use network::Tokenizer;

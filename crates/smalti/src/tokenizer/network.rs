@@ -9,7 +9,7 @@ use crate::initializer::Initializer;
 use crate::layers::Conv2d;
 use crate::ops::Precision;
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 
 /// A VQGAN without its training losses. Field paths are the authors' checkpoint keys.
 #[derive(Module, Debug)]
@@ -42,6 +42,19 @@ impl Tokenizer {
             remap: Remap::new(init, config),
             precision: Precision::F32,
         }
+    }
+
+    /// Where its tensors are.
+    pub fn device(&self) -> Device {
+        match self.decoder.last() {
+            Some(conv) => conv.weight.val().device(),
+            None => self.devices().into_iter().next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether anything in it learns by a gradient; colours are averages and nothing else.
+    pub fn has_gradients(&self) -> bool {
+        self.decoder.last().is_some()
     }
 
     /// The same network with convolutions in another format; pictures, latents and the search of codes stay f32.

@@ -1,6 +1,6 @@
 //! The plan of a stage-1 training, said before it starts.
 
-use super::config::{QuantizerKind, TokenizerConfig};
+use super::config::{Family, QuantizerKind, TokenizerConfig};
 use super::perceptual::Lpips;
 use super::recipe::TokenizerTraining;
 use super::train::TokenizerJob;
@@ -58,6 +58,13 @@ pub fn describe(
 }
 
 fn quantizer(network: &TokenizerConfig) -> String {
+    match network.family {
+        Family::Vqvae2 => {
+            return "two levels, one code above four, codes as moving averages".into();
+        }
+        Family::Colours => return "nearest colour for every pixel".into(),
+        Family::Taming | Family::Maskgit | Family::Magvit2 | Family::Dalle => {}
+    }
     let name = match network.quantizer {
         QuantizerKind::Nearest => "nearest code",
         QuantizerKind::L2 => "nearest unit-length code",
@@ -165,6 +172,9 @@ fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
 
 /// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.
 fn activations(config: &TokenizerConfig, size: usize) -> f64 {
+    if config.family == Family::Colours {
+        return (4 * size * size * config.in_channels) as f64;
+    }
     let level = |index: usize| {
         let pixels = (size >> index).pow(2) as f64;
         let blocks = (2 * config.residual_blocks + 1) as f64;

@@ -5,12 +5,18 @@ use crate::error::{Error, Result};
 use crate::training::settings::{Settings, set_from_text};
 
 /// How the codebook and the losses are treated.
-const METHODS: [(&str, &str); 4] = [
+const METHODS: [(&str, &str); 7] = [
     ("classic", include_str!("presets/classic.yaml")),
     ("robust", include_str!("presets/robust.yaml")),
     ("fsq", include_str!("presets/fsq.yaml")),
     ("simvq", include_str!("presets/simvq.yaml")),
+    ("vqvae", include_str!("presets/vqvae.yaml")),
+    ("dvae", include_str!("presets/dvae.yaml")),
+    ("vqvae2", include_str!("presets/vqvae2.yaml")),
 ];
+
+/// Methods that have no size and no factor to choose.
+const ALONE: [(&str, &str); 1] = [("colours", include_str!("presets/colours.yaml"))];
 
 /// How large the networks are, and how many pixels a code stands for.
 const SHAPES: [(&str, &str); 8] = [
@@ -31,6 +37,7 @@ const DEFAULT: &str = "robust";
 pub fn names() -> Vec<&'static str> {
     METHODS
         .iter()
+        .chain(&ALONE)
         .chain(&SHAPES)
         .map(|(name, _)| *name)
         .collect()
@@ -38,7 +45,7 @@ pub fn names() -> Vec<&'static str> {
 
 /// The text of a preset, comments included.
 pub fn text(name: &str) -> Option<&'static str> {
-    let mut all = METHODS.iter().chain(&SHAPES);
+    let mut all = METHODS.iter().chain(&ALONE).chain(&SHAPES);
     all.find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
@@ -68,6 +75,7 @@ fn lay(groups: &mut [&mut dyn Settings], name: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::tokenizer::TokenizerRecipe;
+    use crate::tokenizer::train::perceptual_file;
 
     fn recipe(chosen: &[&str]) -> Result<TokenizerRecipe> {
         let mut recipe = TokenizerRecipe::default();
@@ -88,6 +96,28 @@ mod tests {
                     assert_eq!(format!("f{}", recipe.network.factor()), factor);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn colours_have_no_factor_but_one() {
+        let colours = recipe(&["colours", "tiny"]).unwrap();
+        colours.check().unwrap();
+        assert_eq!(colours.network.factor(), 1);
+        let error = recipe(&["colours", "f4"]).unwrap().check().unwrap_err();
+        assert!(error.to_string().contains("write [1]"), "{error}");
+    }
+
+    #[test]
+    fn methods_without_an_adversary_load_no_network() {
+        for method in ["vqvae", "dvae", "vqvae2", "colours"] {
+            let training = recipe(&[method]).unwrap().training;
+            assert_eq!(training.perceptual, "none", "{method}");
+            assert_eq!(training.discriminator_weight, 0.0, "{method}");
+            let located = perceptual_file(&training.perceptual, |name| {
+                panic!("{method} asks for {name}")
+            });
+            assert_eq!(located.unwrap(), None);
         }
     }
 

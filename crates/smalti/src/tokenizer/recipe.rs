@@ -84,6 +84,9 @@ pub struct TokenizerTraining {
     /// Gumbel-softmax: the temperature falls from the first to the second along a cosine.
     pub temperature: f32,
     pub final_temperature: f32,
+    /// Gumbel-softmax: for how long `kl_weight` rises from 0, along a line: below 1, a fraction of the run; from 1 on,
+    /// steps.
+    pub kl_warmup: f64,
     /// Weights of the mean absolute and the mean squared difference of pixels.
     pub l1_weight: f32,
     pub l2_weight: f32,
@@ -159,6 +162,7 @@ impl Default for TokenizerTraining {
             entropy_weight: 0.0,
             temperature: 1.0,
             final_temperature: 1.0 / 16.0,
+            kl_warmup: 0.0,
             l1_weight: 1.0,
             l2_weight: 0.0,
             perceptual: "vgg".into(),
@@ -266,6 +270,7 @@ impl TokenizerTraining {
                 1e-6,
                 1e3,
             ),
+            ("kl_warmup", self.kl_warmup, 0.0, MANY),
             ("discriminator_start", self.discriminator_start, 0.0, MANY),
             ("discriminator_warmup", self.discriminator_warmup, 0.0, MANY),
             ("discriminator_ramp", self.discriminator_ramp, 0.0, MANY),
@@ -314,12 +319,15 @@ impl TokenizerTraining {
         let in_steps = |value: f64| if value < 1.0 { value * total } else { value };
         let since = step as f64 - in_steps(self.discriminator_start) + 1e-6;
         let wanted = self.discriminator_weight > 0.0;
-        let ramp = in_steps(self.discriminator_ramp);
-        let felt = if ramp > 0.0 {
-            (since / ramp).clamp(0.0, 1.0)
-        } else {
-            f64::from(u8::from(since >= 0.0))
+        let rise = |since: f64, length: f64| {
+            if length > 0.0 {
+                (since / length).clamp(0.0, 1.0)
+            } else {
+                f64::from(u8::from(since >= 0.0))
+            }
         };
+        let felt = rise(since, in_steps(self.discriminator_ramp));
+        let divergence = rise(step as f64, in_steps(self.kl_warmup));
         let fall = 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()) as f32;
         StepPlan {
             step,
@@ -330,6 +338,7 @@ impl TokenizerTraining {
                 gradient: self.code_gradient,
                 temperature: self.final_temperature
                     + (self.temperature - self.final_temperature) * fall,
+                divergence: divergence as f32,
                 entropy_weight: self.entropy_weight,
                 bypass: step < self.kmeans_step && progress < UNQUANTIZED,
                 seed: self.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -374,6 +383,7 @@ impl TokenizerRecipe {
             ));
         }
         self.check_kind()?;
+        self.check_colours()?;
         let training = &self.training;
         training.transform().check()?;
         let factor = self.network.factor();
@@ -416,6 +426,25 @@ impl TokenizerRecipe {
         Ok(())
     }
 
+    /// A tokenizer without networks has nothing that a loss could move.
+    fn check_colours(&self) -> Result<()> {
+        let training = &self.training;
+        if self.network.family != Family::Colours {
+            return Ok(());
+        }
+        if training.discriminator_weight > 0.0 {
+            return Err(Error::input(
+                "colours are found by k-means, not against a discriminator: set discriminator_weight to 0",
+            ));
+        }
+        if training.train == Trained::Decoder {
+            return Err(Error::input(
+                "train is decoder, but colours are all there is to this tokenizer: set it to all",
+            ));
+        }
+        Ok(())
+    }
+
     fn check_discriminator(&self) -> Result<()> {
         let discriminator = self.training.discriminator_config();
         discriminator.check()?;
@@ -429,6 +458,7 @@ impl TokenizerRecipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::config::QuantizerKind;
 
     fn training() -> TokenizerTraining {
         TokenizerTraining {
@@ -477,6 +507,48 @@ mod tests {
             ..training
         };
         assert_eq!(at(&never, 50), (false, 0.0));
+    }
+
+    #[test]
+    fn gumbel_softmax_becomes_hard_and_its_divergence_gains_weight() {
+        let of = |kl_warmup: f64, step: u64| {
+            let training = TokenizerTraining {
+                kl_warmup,
+                ..TokenizerTraining::default()
+            };
+            let quantizer = training.plan(step, step as f64 / 60.0).quantizer;
+            (quantizer.temperature, quantizer.divergence)
+        };
+        for kl_warmup in [0.2, 12.0] {
+            assert_eq!(of(kl_warmup, 0), (1.0, 0.0));
+            assert!((of(kl_warmup, 3).1 - 0.25).abs() < 1e-5);
+            assert_eq!(of(kl_warmup, 12).1, 1.0);
+        }
+        assert_eq!(of(0.0, 0).1, 1.0);
+        let (middle, end) = (of(0.0, 30).0, of(0.0, 60).0);
+        assert!((middle - 17.0 / 32.0).abs() < 1e-6, "{middle}");
+        assert!((end - 1.0 / 16.0).abs() < 1e-6, "{end}");
+    }
+
+    #[test]
+    fn colours_have_no_adversary_and_no_decoder() {
+        let mut recipe = TokenizerRecipe {
+            network: TokenizerConfig {
+                family: Family::Colours,
+                channel_multipliers: vec![1],
+                embed_dim: 3,
+                quantizer: QuantizerKind::Ema,
+                ..TokenizerConfig::default()
+            },
+            training: TokenizerTraining::default(),
+        };
+        let message = |recipe: &TokenizerRecipe| recipe.check().unwrap_err().to_string();
+        assert!(message(&recipe).contains("discriminator_weight to 0"));
+        recipe.training.discriminator_weight = 0.0;
+        recipe.check().unwrap();
+        recipe.training.train = Trained::Decoder;
+        recipe.training.init_from = "model".into();
+        assert!(message(&recipe).contains("set it to all"));
     }
 
     #[test]

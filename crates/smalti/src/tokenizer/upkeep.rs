@@ -24,6 +24,8 @@ pub struct UpkeepConfig {
 const POINTS_PER_CODE: usize = 4;
 /// The fewest vectors it is given.
 const FEWEST_POINTS: usize = 16_384;
+/// At most this part of them is of one step, so that they are of different pictures.
+const STEPS: usize = 4;
 /// At most this part of a step's vectors become codes at once, so that new codes are not all of one picture.
 const RESTARTS: usize = 8;
 /// A code's share is a mean over so many choices of it, were all codes chosen evenly, but over no fewer and no more steps
@@ -209,10 +211,17 @@ impl OneBook<'_> {
 
     fn gather(&mut self, found: &Found) {
         let [codes, dimension] = self.codebook.dims();
-        let most = (codes * POINTS_PER_CODE).max(FEWEST_POINTS) * dimension;
+        let most = (codes * POINTS_PER_CODE).max(FEWEST_POINTS);
+        let (count, of_step) = (found.codes.len(), most / STEPS);
         let gathered = &mut self.book.gathered;
-        gathered.extend_from_slice(&found.vectors);
-        let surplus = gathered.len().saturating_sub(most);
+        if count > of_step {
+            for vector in index::sample(self.random, count, of_step) {
+                gathered.extend_from_slice(&found.vectors[vector * dimension..][..dimension]);
+            }
+        } else {
+            gathered.extend_from_slice(&found.vectors);
+        }
+        let surplus = gathered.len().saturating_sub(most * dimension);
         gathered.drain(..surplus);
     }
 

@@ -68,7 +68,7 @@ impl GumbelQuantizer {
         let latent = hard_choice(soft, found, self.embed.weight.val());
         Quantized {
             latent: latent.reshape([batch, height, width, dimension]),
-            loss: self.divergence(logits) * (self.kl_weight / count as f32),
+            loss: self.divergence(logits) * (step.divergence * self.kl_weight / count as f32),
             codes,
             searches: Vec::new(),
         }

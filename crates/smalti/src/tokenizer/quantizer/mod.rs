@@ -15,6 +15,7 @@ mod residual;
 mod simvq;
 #[cfg(test)]
 mod tests;
+mod two_level;
 
 pub use codebook::{Codebook, Rows, Search};
 pub use ema::{EmaQuantizer, EmbeddingEma};
@@ -27,8 +28,9 @@ pub use lfq::LfqQuantizer;
 pub use nearest::NearestQuantizer;
 pub use residual::ResidualQuantizer;
 pub use simvq::SimvqQuantizer;
+pub use two_level::{Between, TwoLevelQuantizer};
 
-use super::config::{QuantizerKind, TokenizerConfig};
+use super::config::{Family, QuantizerKind, TokenizerConfig};
 use crate::initializer::Initializer;
 use crate::ops;
 use burn::module::Module;
@@ -77,6 +79,8 @@ pub struct QuantizerStep {
     pub gradient: CodeGradient,
     /// Of Gumbel-softmax; above 0.
     pub temperature: f32,
+    /// The share of Gumbel-softmax's loss that counts, 0 to 1.
+    pub divergence: f32,
     /// Of the entropy loss; 0 leaves it out. Gumbel-softmax and FSQ have none.
     pub entropy_weight: f32,
     /// Let vectors pass unquantised, while there is no codebook worth the name yet.
@@ -90,6 +94,7 @@ impl Default for QuantizerStep {
         Self {
             gradient: CodeGradient::StraightThrough,
             temperature: 1.0,
+            divergence: 1.0,
             entropy_weight: 0.0,
             bypass: false,
             seed: 0,
@@ -99,6 +104,7 @@ impl Default for QuantizerStep {
 
 /// Any of the quantisers.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one per model")]
 pub enum Quantizer {
     Nearest(NearestQuantizer),
     L2(L2Quantizer),
@@ -109,11 +115,15 @@ pub enum Quantizer {
     Simvq(SimvqQuantizer),
     Residual(ResidualQuantizer),
     Ibq(IbqQuantizer),
+    TwoLevel(TwoLevelQuantizer),
 }
 
 impl Quantizer {
     /// A new quantiser; `config` must have passed [`TokenizerConfig::check`].
     pub fn new(init: &mut Initializer, config: &TokenizerConfig) -> Self {
+        if config.family == Family::Vqvae2 {
+            return Self::TwoLevel(TwoLevelQuantizer::new(init, config));
+        }
         match config.quantizer {
             QuantizerKind::Nearest => Self::Nearest(NearestQuantizer::new(init, config)),
             QuantizerKind::L2 => Self::L2(L2Quantizer::new(init, config)),
@@ -127,7 +137,8 @@ impl Quantizer {
         }
     }
 
-    /// Quantises `[b, h, w, embed_dim]`. Nothing random, no loss terms that only training needs.
+    /// Quantises `[b, h, w, embed_dim]`; with two levels see [`TwoLevelQuantizer::forward`]. Nothing random, no loss
+    /// terms that only training needs.
     pub fn forward(&self, vectors: Tensor<4>) -> Quantized {
         self.quantize(vectors, None)
     }
@@ -148,6 +159,7 @@ impl Quantizer {
             Self::Simvq(quantizer) => quantizer.forward(vectors, step),
             Self::Residual(quantizer) => quantizer.forward(vectors, step),
             Self::Ibq(quantizer) => quantizer.forward(vectors, step),
+            Self::TwoLevel(quantizer) => quantizer.forward(vectors, step),
         }
     }
 
@@ -164,6 +176,7 @@ impl Quantizer {
             Self::Simvq(quantizer) => quantizer.lookup(codes),
             Self::Residual(quantizer) => quantizer.lookup(codes),
             Self::Ibq(quantizer) => quantizer.lookup(codes),
+            Self::TwoLevel(quantizer) => quantizer.lookup(codes),
         }
     }
 
@@ -174,6 +187,7 @@ impl Quantizer {
             Self::L2(quantizer) => quantizer.codebooks(),
             Self::Ema(quantizer) => quantizer.codebooks(),
             Self::Residual(quantizer) => quantizer.codebooks(),
+            Self::TwoLevel(quantizer) => quantizer.codebooks(),
             Self::Gumbel(_) | Self::Fsq(_) | Self::Lfq(_) | Self::Simvq(_) | Self::Ibq(_) => {
                 Vec::new()
             }

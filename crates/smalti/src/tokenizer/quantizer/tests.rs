@@ -3,6 +3,7 @@
 mod codes;
 mod entropy;
 mod estimators;
+mod two_level;
 
 use super::*;
 use crate::checkpoint::{host_codes, host_values, load_parameters, parameters};

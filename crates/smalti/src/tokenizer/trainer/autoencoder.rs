@@ -90,7 +90,7 @@ impl TokenizerTrainer {
         };
         let latent = self.tokenizer.decoder_input(quantized.latent);
         let features = self.tokenizer.decoder.features(latent);
-        let reconstruction = self.tokenizer.decoder.last().forward(features.clone());
+        let reconstruction = self.tokenizer.decoder.finish(features.clone());
         Forward {
             reconstruction: Precision::F32.of(reconstruction),
             features,
@@ -108,7 +108,7 @@ impl TokenizerTrainer {
         let features = tokenizer
             .decoder
             .features(tokenizer.decoder_input(quantized.latent));
-        let reconstruction = tokenizer.decoder.last().forward(features.clone());
+        let reconstruction = tokenizer.decoder.finish(features.clone());
         Draft {
             reconstruction: Tensor::from_inner(Precision::F32.of(reconstruction)),
             features,
@@ -167,6 +167,9 @@ impl TokenizerTrainer {
             codebook_loss += share * scalar(&forward.codebook_loss);
             codes.push(forward.codes);
             searches.push(forward.searches);
+            if !self.tokenizer.has_gradients() {
+                continue;
+            }
             let surrogate = (forward.reconstruction * Tensor::from_inner(gradient)).sum()
                 + forward.codebook_loss * (self.training.codebook_weight * share);
             let gradients = GradientsParams::from_grads(surrogate.backward(), &*self.tokenizer);
@@ -207,9 +210,11 @@ impl TokenizerTrainer {
         (losses, gradient)
     }
 
-    /// λ of the whole batch, before its limit.
+    /// λ of the whole batch, before its limit; 0 where there is no layer to compare gradients at.
     fn lambda(&self, drafts: &[Draft], nll: &[Tensor<4>], adversarial: &[Tensor<4>]) -> f32 {
-        let last = self.tokenizer.decoder.last();
+        let Some(last) = self.tokenizer.decoder.last() else {
+            return 0.0;
+        };
         let at_last_layer = |gradients: &[Tensor<4>]| {
             let parts = drafts.iter().zip(gradients).map(|(draft, gradient)| {
                 ops::conv2d_weight_gradient(

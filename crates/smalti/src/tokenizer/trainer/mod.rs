@@ -52,9 +52,10 @@ pub struct StepGradients {
     pub discriminator: Option<GradientsParams>,
 }
 
-/// Averages of codes would be neither the old nor the new ones; they follow at once.
+/// Averages of codes would be neither the old nor the new ones; they follow at once. What stands between two levels of
+/// codes is a network like any other.
 fn is_codebook(path: &str) -> bool {
-    path.starts_with("quantize.")
+    path.starts_with("quantize.") && !path.starts_with("quantize.between.")
 }
 
 impl TokenizerTrainer {

@@ -1,8 +1,9 @@
-//! Steps of a tiny tokenizer: in parts as at once, nothing moved by what is no number, and frozen halves.
+//! Steps of a tiny tokenizer: in parts as at once, nothing moved by what is no number, frozen halves, and families
+//! without an adversary.
 
 use super::*;
 use crate::checkpoint::HostTensor;
-use crate::tokenizer::config::{QuantizerKind, TokenizerConfig};
+use crate::tokenizer::config::{Family, QuantizerKind, TokenizerConfig};
 use burn::tensor::{Shape, TensorData};
 use rand::{RngExt, SeedableRng};
 
@@ -201,5 +202,125 @@ fn a_state_continues_where_it_was() {
         let results =
             [&whole, &second].map(|trainer| parameters(&trainer.result(), "", str::to_string));
         assert_eq!(difference(&results[0], &results[1]), 0.0);
+    }
+}
+
+/// Bright pictures of smooth stripes, each with its own.
+fn stripes(count: usize) -> Tensor<4> {
+    let value = |index: usize| {
+        let [picture, x] = [index / (3 * SIDE * SIDE), index / 3 % SIDE];
+        0.5 + 0.3 * (x as f32 * (0.2 + 0.1 * picture as f32)).sin()
+    };
+    let values: Vec<f32> = (0..count * SIDE * SIDE * 3).map(value).collect();
+    let shape = Shape::from([count, SIDE, SIDE, 3]);
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+}
+
+/// Squared differences alone, and a learning rate for few steps.
+fn without_adversary(network: TokenizerConfig) -> TokenizerRecipe {
+    let mut recipe = TokenizerRecipe {
+        network,
+        ..recipe()
+    };
+    let training = &mut recipe.training;
+    training.discriminator_weight = 0.0;
+    (training.l1_weight, training.l2_weight) = (0.0, 1.0);
+    (training.learning_rate, training.warmup_steps) = (2e-3, 0);
+    recipe
+}
+
+fn two_levels() -> TokenizerConfig {
+    TokenizerConfig {
+        family: Family::Vqvae2,
+        quantizer: QuantizerKind::Ema,
+        codes_per_position: 5,
+        channel_multipliers: vec![1, 1, 1],
+        ..recipe().network
+    }
+}
+
+#[test]
+fn a_short_training_lowers_the_loss() {
+    let averages = TokenizerConfig {
+        quantizer: QuantizerKind::Ema,
+        ..recipe().network
+    };
+    let gumbel = TokenizerConfig {
+        quantizer: QuantizerKind::Gumbel,
+        ..recipe().network
+    };
+    for network in [two_levels(), averages, gumbel] {
+        let kind = (network.family, network.quantizer);
+        let recipe = without_adversary(network);
+        recipe.check().unwrap();
+        let mut trainer = trainer(&recipe);
+        let mut losses = Vec::new();
+        for step in 0..30 {
+            let plan = recipe.training.plan(step, step as f64 / 100.0);
+            let outcome = trainer.step(stripes(2), &plan);
+            assert_eq!(outcome.skipped, None);
+            losses.push(outcome.metrics.get("nll_loss").unwrap());
+        }
+        let (first, last) = (losses[0], losses[29]);
+        assert!(last < 0.5 * first, "{kind:?}: {first} to {last}");
+    }
+}
+
+#[test]
+fn what_stands_between_two_levels_is_averaged() {
+    let mut recipe = without_adversary(two_levels());
+    recipe.training.weight_average = 0.5;
+    let mut trainer = trainer(&recipe);
+    let start = parameters(&*trainer.tokenizer, "", str::to_string);
+    trainer.step(stripes(2), &recipe.training.plan(0, 0.0));
+    let newest = parameters(&*trainer.tokenizer, "", str::to_string);
+    let average = parameters(&trainer.result(), "", str::to_string);
+    let key = "quantize.between.conv_in.weight";
+    assert_ne!(start[key], newest[key]);
+    assert_ne!(average[key], newest[key]);
+    let key = "quantize.bottom.embedding.weight";
+    assert_ne!(start[key], newest[key]);
+    assert_eq!(average[key], newest[key]);
+}
+
+/// A picture of four colours has four codes after k-means, and nothing is lost.
+#[test]
+fn colours_are_found_and_kept() {
+    let colours = [
+        [-1.0f32, -1.0, -1.0],
+        [0.75, 0.5, -0.25],
+        [0.75, 0.5, 0.25],
+        [1.0, 1.0, 1.0],
+    ];
+    let values: Vec<f32> = (0..2 * SIDE * SIDE)
+        .flat_map(|pixel| colours[pixel % 7 % 4])
+        .collect();
+    let shape = Shape::from([2, SIDE, SIDE, 3]);
+    let device = Device::flex().autodiff();
+    let pixels = Tensor::<4>::from_data(TensorData::new(values, shape), &device);
+    let mut recipe = without_adversary(TokenizerConfig {
+        family: Family::Colours,
+        quantizer: QuantizerKind::Ema,
+        channel_multipliers: vec![1],
+        embed_dim: 3,
+        codebook_size: colours.len(),
+        ..TokenizerConfig::default()
+    });
+    recipe.training.micro_batch = 1;
+    recipe.check().unwrap();
+    let mut trainer = trainer(&recipe);
+    for step in 0..6 {
+        let mut plan = recipe.training.plan(step, 0.5);
+        plan.quantizer.bypass = step < 2;
+        let outcome = trainer.step(pixels.clone(), &plan);
+        assert_eq!(outcome.skipped, None);
+        assert_eq!(outcome.codes.dims(), [2, SIDE, SIDE]);
+        assert!(outcome.metrics.get("pixel_loss").unwrap() < 1e-5);
+    }
+    let rows = parameters(&trainer.result(), "", str::to_string);
+    let rows = rows["quantize.embedding.weight"].as_f32().unwrap().to_vec();
+    for colour in colours {
+        let near = |row: &[f32]| (0..3).all(|place| (row[place] - colour[place]).abs() < 1e-4);
+        assert!(rows.chunks(3).any(near), "{colour:?} in {rows:?}");
     }
 }

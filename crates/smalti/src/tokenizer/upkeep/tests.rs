@@ -139,6 +139,21 @@ fn nothing_is_restarted_unless_asked() {
     assert_eq!(rows(&mut quantizer), before);
 }
 
+/// Otherwise the end of one batch would be all there is where pictures have many vectors.
+#[test]
+fn a_large_step_gives_a_share_of_its_vectors() {
+    let mut quantizer = quantizer(QuantizerKind::Ema);
+    let mut upkeep = Upkeep::new(config());
+    let points: Vec<[f32; 2]> = (0..6000u16).map(|index| [f32::from(index), 0.0]).collect();
+    let searches = search(&quantizer, &points);
+    upkeep.after_step(&mut quantizer, searches, true, 0);
+    let state = upkeep.state("");
+    let gathered = state["0.gathered"].as_f32().unwrap();
+    assert_eq!(gathered.len(), 2 * 4096);
+    let late = gathered.chunks(2).filter(|row| row[0] >= 3000.0).count();
+    assert!((1900..2200).contains(&late), "{late} of the later half");
+}
+
 #[test]
 fn kmeans_sets_the_codes_once_vectors_are_quantised() {
     let heaps = [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0], [8.0, 8.0]];

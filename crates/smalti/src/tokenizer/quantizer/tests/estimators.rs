@@ -110,6 +110,12 @@ fn the_gumbel_loss_is_the_divergence_from_an_even_choice() {
     };
     assert_near("vectors", &gradient(&values, of), &slopes(&values, of));
     let in_training: f32 = of(values.clone()).into_scalar();
+    let half = QuantizerStep {
+        divergence: 0.5,
+        ..QuantizerStep::default()
+    };
+    let half = quantizer.forward_training(values.clone(), &half).loss;
+    assert!((half.into_scalar::<f32>() - 0.5 * in_training).abs() < 1e-6);
     let in_blocks: f32 = quantizer.forward(values.clone()).loss.into_scalar();
     assert!((in_training - in_blocks).abs() < 1e-6);
     assert!(in_training > 1e-3);
