@@ -2,7 +2,7 @@
 
 use super::condition::{Condition, Conditioning, Fixed};
 use super::config::PriorConfig;
-use super::gpt::Gpt;
+use super::network::Prior;
 use super::sequences::{Sequences, condition_tokens};
 use crate::data;
 use crate::error::Result;
@@ -21,7 +21,7 @@ const SHOWN: usize = 16;
 /// A set without the condition that the prior is for.
 pub fn samples(
     tokenizer: &Model,
-    (config, gpt): (&PriorConfig, &Gpt),
+    (config, prior): (&PriorConfig, &Prior),
     set: &dyn Sequences,
     seed: u64,
 ) -> Result<RgbImage> {
@@ -36,7 +36,7 @@ pub fn samples(
     } else {
         pictures
             .iter()
-            .map(|&picture| of_picture(config, gpt, set, picture))
+            .map(|&picture| of_picture(config, prior, set, picture))
             .collect::<Result<_>>()?
     };
     let requests: Vec<Request> = conditions
@@ -52,7 +52,7 @@ pub fn samples(
     };
     let codebook_size = tokenizer.tokenizer_config.codes();
     let codes = sample_codes(
-        gpt.clone(),
+        prior.clone(),
         config,
         codebook_size,
         &requests,
@@ -85,11 +85,11 @@ fn of_class(config: &PriorConfig, index: usize) -> Result<Arc<dyn Conditioning>>
 
 fn of_picture(
     config: &PriorConfig,
-    gpt: &Gpt,
+    prior: &Prior,
     set: &dyn Sequences,
     picture: usize,
 ) -> Result<Arc<dyn Conditioning>> {
-    Ok(match gpt.text_vectors(&set.text(picture)) {
+    Ok(match prior.text_vectors(&set.text(picture)) {
         Some(vectors) => Arc::new(vectors),
         None => Arc::new(Fixed(condition_tokens(config, set, picture)?)),
     })
