@@ -175,7 +175,7 @@ impl Demo {
             .map(|input| picture::reconstruct(model, input))
             .collect();
         write_png(&paths[0], &pairs_grid(&unseen, &reconstructed, 8))?;
-        let (config, gpt) = model.require_prior()?;
+        let (config, prior) = model.require_prior()?;
         let grid_size = [config.rows, config.columns];
         let codebook_size = model.tokenizer_config.codebook_size;
         let options = SampleOptions {
@@ -188,7 +188,7 @@ impl Demo {
         };
         let painted = |requests: &[Request]| -> Result<Vec<_>> {
             let codes = sample_codes(
-                gpt.clone(),
+                prior.clone(),
                 config,
                 codebook_size,
                 requests,

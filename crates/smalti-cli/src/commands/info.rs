@@ -25,7 +25,7 @@ impl Info {
             "tokenizer_parameters": model.tokenizer.num_params(),
             "tokenizer_hash": model.tokenizer_hash(),
             "prior": model.prior.as_ref().map(|(config, _)| config),
-            "prior_parameters": model.prior.as_ref().map(|(_, gpt)| gpt.num_params()),
+            "prior_parameters": model.prior.as_ref().map(|(_, prior)| prior.num_params()),
             "info": model.info,
         });
         output::print(common, json, || lines(&model));
@@ -63,15 +63,13 @@ fn lines(model: &Model) -> Vec<String> {
             model.tokenizer.num_params() as f64 / 1e6
         ),
     ];
-    if let Some((config, gpt)) = &model.prior {
+    if let Some((config, prior)) = &model.prior {
         lines.push(format!(
-            "prior      {} layers, {} heads, width {}, {} × {} codes, {:.2} M parameters",
-            config.layers,
-            config.heads,
-            config.width,
+            "prior      {}, {} × {} codes, {:.2} M parameters",
+            config.describe(),
             config.rows,
             config.columns,
-            gpt.num_params() as f64 / 1e6
+            prior.num_params() as f64 / 1e6
         ));
         lines.extend(condition(config));
     }

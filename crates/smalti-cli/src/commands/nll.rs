@@ -44,7 +44,7 @@ pub struct Nll {
 impl Nll {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = models::load_for_pictures(&self.model, common)?;
-        let (config, gpt) = model.require_prior()?;
+        let (config, prior) = model.require_prior()?;
         let [size, width] = model
             .tokenizer_config
             .pixels_of([config.rows, config.columns]);
@@ -66,7 +66,7 @@ impl Nll {
             let mut set = sequence(&model, &material, image, size)?;
             set.classes = class.iter().map(|&class| class as i64).collect();
             nats.extend(match &decoder {
-                None => nats_per_code(gpt, config, &set, &[0], &model.device())?,
+                None => nats_per_code(prior, config, &set, &[0], &model.device())?,
                 Some(decoder) => {
                     let tokens = sequences(config, &set, &[0])?.concat();
                     let (condition, codes) = tokens.split_at(config.condition.tokens_before());
@@ -92,7 +92,7 @@ impl Nll {
 
     /// The prior with compact weights, if these are to be measured.
     fn decoder(&self, model: &Model) -> Result<Option<Decoder>> {
-        let (config, gpt) = model.require_prior()?;
+        let (config, prior) = model.require_prior()?;
         let Some(weights) = self.weights else {
             return Ok(None);
         };
@@ -101,6 +101,11 @@ impl Nll {
                 "--weights measures priors whose condition is made of tokens; this one's is made of vectors",
             ));
         }
+        let Some(gpt) = prior.gpt() else {
+            return Err(Error::input(
+                "--weights measures a gpt; this prior is a pixelsnail, whose weights stay as they are: leave it out",
+            ));
+        };
         Ok(Some(Decoder::new(gpt.clone(), config, weights)))
     }
 

@@ -301,7 +301,7 @@ mod tests {
         Model {
             tokenizer: Tokenizer::new(&mut init, &tokenizer(3)),
             tokenizer_config: tokenizer(3),
-            prior: Some((config.clone(), Gpt::new(&mut init, &config))),
+            prior: Some((config.clone(), Gpt::new(&mut init, &config).into())),
             condition: own,
             info: ModelInfo::default(),
         }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::ops::Precision;
 use crate::prior::condition::{Condition, Conditioning};
-use crate::prior::{Gpt, PriorConfig};
+use crate::prior::{Prior, PriorConfig};
 use crate::tokenizer::remap::UnknownCode;
 use crate::tokenizer::{Tokenizer, TokenizerConfig};
 use burn::tensor::Device;
@@ -52,7 +52,7 @@ pub struct ModelInfo {
 pub struct Model {
     pub tokenizer_config: TokenizerConfig,
     pub tokenizer: Tokenizer,
-    pub prior: Option<(PriorConfig, Gpt)>,
+    pub prior: Option<(PriorConfig, Prior)>,
     /// The tokenizer of the pictures that the prior is conditioned on, where that is another.
     pub condition: Option<Box<Model>>,
     pub info: ModelInfo,
@@ -76,7 +76,7 @@ impl Model {
     pub fn with_precision(self, precision: Precision) -> Self {
         let prior = self
             .prior
-            .map(|(config, gpt)| (config, gpt.with_precision(precision)));
+            .map(|(config, prior)| (config, prior.with_precision(precision)));
         let condition = self.condition;
         Self {
             tokenizer: self.tokenizer.with_precision(precision),
@@ -89,8 +89,8 @@ impl Model {
     /// Writes the model atomically.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut tensors = self.tokenizer_tensors();
-        if let Some((_, gpt)) = &self.prior {
-            tensors.extend(parameters(gpt, "", Gpt::file_key));
+        if let Some((config, prior)) = &self.prior {
+            tensors.extend(parameters(prior, "", Prior::file_key(&config.network)));
         }
         if let Some(condition) = &self.condition {
             let tokenizer = &condition.tokenizer;
@@ -140,7 +140,7 @@ impl Model {
             .map_err(|error| Error::file(path, error.to_string()))
     }
 
-    /// Builds a model from tensors under our keys: `tokenizer.…`, `transformer.…`, `condition.…`.
+    /// Builds a model from tensors under our keys: `tokenizer.…`, `transformer.…` or `pixelsnail.…`, `condition.…`.
     pub fn from_tensors(
         tokenizer_config: TokenizerConfig,
         prior_config: Option<PriorConfig>,
@@ -182,10 +182,11 @@ impl Model {
         }
         let (mut prior, mut condition) = (None, None);
         if let Some(config) = prior_config {
-            let gpt = Gpt::new(&mut init, &config);
-            let gpt = load_parameters(gpt, tensors, "", Gpt::file_key)?;
+            let network = Prior::new(&mut init, &config);
+            let key = Prior::file_key(&config.network);
+            let network = load_parameters(network, tensors, "", key)?;
             condition = condition::load(&mut init, &config.condition, tensors)?;
-            prior = Some((config, gpt));
+            prior = Some((config, network));
         }
         Ok(Self {
             tokenizer_config,
@@ -274,9 +275,9 @@ impl Model {
     }
 
     /// The prior, or an error that says that this model has none.
-    pub fn require_prior(&self) -> Result<(&PriorConfig, &Gpt)> {
+    pub fn require_prior(&self) -> Result<(&PriorConfig, &Prior)> {
         match &self.prior {
-            Some((config, gpt)) => Ok((config, gpt)),
+            Some((config, prior)) => Ok((config, prior)),
             None => Err(no_prior()),
         }
     }
@@ -285,7 +286,7 @@ impl Model {
     ///
     /// # Errors
     /// A model without one.
-    pub fn take_prior(&mut self) -> Result<(PriorConfig, Gpt)> {
+    pub fn take_prior(&mut self) -> Result<(PriorConfig, Prior)> {
         self.prior.take().ok_or_else(no_prior)
     }
 
@@ -300,14 +301,14 @@ impl Model {
     /// # Errors
     /// A model without a prior.
     pub fn unconditional(&self) -> Result<Option<Arc<dyn Conditioning>>> {
-        let (config, gpt) = self.require_prior()?;
+        let (config, prior) = self.require_prior()?;
         let Condition::Text(text) = &config.condition else {
             return Ok(config.unconditional());
         };
         if !text.droppable {
             return Ok(None);
         }
-        let vectors = gpt.vectors_without_text();
+        let vectors = prior.vectors_without_text();
         Ok(vectors.map(|vectors| Arc::new(vectors) as Arc<dyn Conditioning>))
     }
 

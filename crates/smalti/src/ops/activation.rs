@@ -26,6 +26,21 @@ pub fn relu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
     activation::relu(input)
 }
 
+/// ELU, `x` above 0 and `eˣ − 1` below.
+pub fn elu<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    // Exponentials of large numbers would be infinite, and their gradients no numbers.
+    let below = input.clone().clamp_max(0.0).exp() - 1.0;
+    below + relu(input)
+}
+
+/// The first half of the channels times the sigmoid of the second, `[b, h, w, 2c]` to `[b, h, w, c]`.
+pub fn gated(input: Tensor<4>) -> Tensor<4> {
+    let [batch, height, width, channels] = input.dims();
+    let half = |from: usize| [0..batch, 0..height, 0..width, from..from + channels / 2];
+    let gate = activation::sigmoid(input.clone().slice(half(channels / 2)));
+    input.slice(half(0)) * gate
+}
+
 /// The activation of a convolution or normalisation, composed.
 pub(super) fn activate<const D: usize>(input: Tensor<D>, activation: Activation) -> Tensor<D> {
     match activation {

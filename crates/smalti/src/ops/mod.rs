@@ -22,7 +22,7 @@ mod resample;
 #[cfg(test)]
 mod tests;
 
-pub use activation::{gelu, relu, silu};
+pub use activation::{elu, gated, gelu, relu, silu};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, attention, attention_with_dropout};
 pub use conv2d::{

@@ -82,6 +82,20 @@ fn convolutions() {
                 padding: Padding::all(1),
             },
         ),
+        // Of the rows above only: more padding than the kernel has rows beside its own.
+        (
+            [2, 5, 4, 3],
+            [4, 3, 2, 3],
+            Convolution {
+                stride: 1,
+                padding: Padding {
+                    top: 2,
+                    bottom: 0,
+                    left: 1,
+                    right: 1,
+                },
+            },
+        ),
     ];
     for (input, weight, convolution) in cases {
         compare(
@@ -446,6 +460,27 @@ fn exact_gelu() {
         |x, a, b| gelu(x) * a.reshape([1, 1]) + b.reshape([1, 1]),
         |x, a, b| activation::composed_gelu(x) * a.reshape([1, 1]) + b.reshape([1, 1]),
     );
+}
+
+#[test]
+fn elu_and_gate() {
+    let values = [-200.0f32, -1.0, 0.0, 2.0, 200.0];
+    let input = Tensor::<1>::from_data(values, &device()).require_grad();
+    let output = elu(input.clone());
+    let gradient = input.grad(&output.clone().sum().backward()).unwrap();
+    let below = (-1.0f32).exp();
+    let near = |ours: Tensor<1>, truth: [f32; 5]| {
+        for (ours, truth) in host_values(ours).into_iter().zip(truth) {
+            assert!((ours - truth).abs() < 1e-6, "{ours} instead of {truth}");
+        }
+    };
+    near(output, [-1.0, below - 1.0, 0.0, 2.0, 200.0]);
+    near(gradient, [0.0, below, 1.0, 1.0, 1.0]);
+    let channels = Tensor::<1>::from_data([3.0f32, -4.0, 0.0, 1.0], &device());
+    let half = 1.0 / (1.0 + (-1.0f32).exp());
+    let gate = host_values(gated(channels.reshape([1, 1, 1, 4])));
+    assert_eq!(gate[0], 1.5);
+    assert!((gate[1] + 4.0 * half).abs() < 1e-6, "{gate:?}");
 }
 
 #[test]

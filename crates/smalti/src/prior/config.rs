@@ -1,18 +1,23 @@
 //! The shape of a prior: everything that decides which parameters it has and what they compute.
 
 use super::condition::{Condition, Conditioning, Fixed};
+use super::network::Architecture;
 use super::order::ScanOrder;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A transformer over codes. The defaults are small enough to train on a CPU.
+/// A network over codes. The defaults are small enough to train on a CPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PriorConfig {
+    /// Which network it is.
+    #[serde(skip_serializing_if = "Architecture::is_gpt")]
+    pub network: Architecture,
+    /// Of a PixelSNAIL, its blocks.
     pub layers: usize,
     pub heads: usize,
-    /// Length of the vector at each position (`n_embd` of the authors' GPT).
+    /// Length of the vector at each position (`n_embd` of the authors' GPT, the channels of a PixelSNAIL).
     pub width: usize,
     /// Rows and columns of the code grid of one picture.
     pub rows: usize,
@@ -39,6 +44,7 @@ pub struct PriorConfig {
 impl Default for PriorConfig {
     fn default() -> Self {
         Self {
+            network: Architecture::Gpt,
             layers: 6,
             heads: 6,
             width: 192,
@@ -77,6 +83,10 @@ impl PriorConfig {
 
     /// No network of this shape has fewer parameters. It saturates, so a hostile configuration cannot overflow it.
     pub fn least_parameters(&self) -> usize {
+        let condition = self.condition.least_parameters(self.width);
+        if let Some(shape) = self.network.pixelsnail() {
+            return shape.least_parameters(self).saturating_add(condition);
+        }
         let blocks = self
             .layers
             .saturating_mul(12)
@@ -88,13 +98,28 @@ impl PriorConfig {
             .saturating_add(self.block_size);
         blocks
             .saturating_add(tables.saturating_mul(self.width))
-            .saturating_add(self.condition.least_parameters(self.width))
+            .saturating_add(condition)
     }
 
-    /// No network of this shape has fewer tensors: sixteen a layer. Layers of a single channel take far more memory
-    /// than their parameters.
+    /// No network of this shape has fewer tensors: sixteen a layer of a GPT. Layers of a single channel take far more
+    /// memory than their parameters.
     pub fn least_tensors(&self) -> usize {
-        self.layers.saturating_mul(16)
+        match self.network.pixelsnail() {
+            Some(shape) => shape.least_tensors(self),
+            None => self.layers.saturating_mul(16),
+        }
+    }
+
+    /// What the network is, in a few words: `6 layers, 6 heads, width 192`.
+    pub fn describe(&self) -> String {
+        let layers = match self.network.pixelsnail() {
+            Some(shape) => format!(
+                "pixelsnail of {} blocks of {} residual blocks, kernel {}, attention width {}",
+                self.layers, shape.residual_blocks, shape.kernel, shape.attention_width
+            ),
+            None => format!("{} layers", self.layers),
+        };
+        format!("{layers}, {} heads, width {}", self.heads, self.width)
     }
 
     /// Says what is wrong with a configuration that cannot be built, naming the field.
@@ -129,12 +154,7 @@ impl PriorConfig {
                 self.condition.length()
             )));
         }
-        if !self.width.is_multiple_of(self.heads) {
-            return Err(Error::input(format!(
-                "width is {} and heads is {}; the width must be a multiple of the heads",
-                self.width, self.heads
-            )));
-        }
+        self.network.check(self)?;
         let dropouts = [
             ("embedding_dropout", self.embedding_dropout),
             ("residual_dropout", self.residual_dropout),
@@ -203,7 +223,9 @@ mod tests {
     fn files_do_not_mention_what_is_not_used() {
         let text = serde_json::to_string(&PriorConfig::default()).unwrap();
         assert!(
-            !text.contains("order") && !text.contains("nothing"),
+            ["order", "nothing", "network"]
+                .iter()
+                .all(|name| !text.contains(name)),
             "{text}"
         );
         let config = PriorConfig {

@@ -1,4 +1,4 @@
-//! Stage 2, the transformer (paper section 3.2): how codes compose, and how it is trained.
+//! Stage 2, the transformer (paper section 3.2) or another network: how codes compose, and how it is trained.
 
 pub mod codes;
 pub mod condition;
@@ -6,8 +6,10 @@ pub mod config;
 pub mod decoder;
 pub mod gpt;
 pub mod maker;
+pub mod network;
 pub mod order;
 mod patience;
+pub mod pixelsnail;
 mod plan;
 mod prepare;
 mod preview;
@@ -23,6 +25,8 @@ pub use codes::CodeSet;
 pub use config::PriorConfig;
 pub use decoder::{Decoder, DecoderState};
 pub use gpt::{Gpt, KvCache};
+pub use network::{Architecture, Prior};
 pub use order::ScanOrder;
-pub use recipe::{ConditionKind, PriorRecipe, PriorTraining};
+pub use pixelsnail::{PixelSnail, PixelSnailConfig};
+pub use recipe::{ConditionKind, NetworkKind, PriorRecipe, PriorTraining};
 pub use train::{PriorJob, train};

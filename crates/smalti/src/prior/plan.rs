@@ -14,7 +14,7 @@ pub(super) fn describe(
     pictures: [usize; 2],
 ) -> Vec<String> {
     let training = &job.recipe.training;
-    let parameters = trainer.gpt.num_params();
+    let parameters = trainer.prior.num_params();
     let sequences = pictures[0] * training.sequences_per_picture();
     let at_once = match training.micro_batch {
         0 => training.batch,
@@ -38,10 +38,8 @@ pub(super) fn describe(
             config.codes()
         ),
         format!(
-            "network   {} layers, {} heads, width {}, condition {}: {:.2} M parameters",
-            config.layers,
-            config.heads,
-            config.width,
+            "network   {}, condition {}: {:.2} M parameters",
+            config.describe(),
             config.condition.name(),
             parameters as f64 / 1e6
         ),
@@ -80,11 +78,16 @@ fn condition(config: &PriorConfig) -> Option<String> {
     ))
 }
 
-/// Bytes: parameters with gradient and two moments, and about sixteen vectors per layer and position, and the logits.
-/// `batch` sequences go through the network at once.
+/// Bytes: parameters with gradient and two moments, and about sixteen vectors per layer of a GPT and position, and the
+/// logits. `batch` sequences go through the network at once.
 fn memory(config: &PriorConfig, batch: usize, parameters: usize) -> f64 {
     let positions = (batch * config.block_size) as f64;
+    let vectors = match config.network.pixelsnail() {
+        // The attention's blocks are as wide as codes, positions and what is known of both together.
+        Some(shape) => 12.0 * shape.residual_blocks as f64 + 60.0,
+        None => 16.0,
+    };
     let floats = positions
-        * (16.0 * (config.width * config.layers) as f64 + 3.0 * config.vocabulary_size as f64);
+        * (vectors * (config.width * config.layers) as f64 + 3.0 * config.vocabulary_size as f64);
     PROGRAM + 4.0 * (4.0 * parameters as f64 + floats)
 }

@@ -199,6 +199,7 @@ pub(super) fn network(job: &PriorJob, condition: Condition) -> Result<PriorConfi
     let tokens = tokenizer.codes().max(condition.vocabulary());
     let with_nothing = job.recipe.training.condition_dropout > 0.0 && condition.tokens_before() > 0;
     let config = PriorConfig {
+        network: chosen.architecture(),
         layers: chosen.layers,
         heads: chosen.heads,
         width: chosen.width,

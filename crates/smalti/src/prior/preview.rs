@@ -3,7 +3,7 @@
 use super::condition::layout::picture_of_layout;
 use super::condition::{Condition, Conditioning, Fixed};
 use super::config::PriorConfig;
-use super::gpt::Gpt;
+use super::network::Prior;
 use super::sequences::{Sequences, condition_tokens};
 use crate::checkpoint::host_values;
 use crate::data;
@@ -20,7 +20,7 @@ const SHOWN: usize = 16;
 /// What draws the samples and makes pictures of them.
 pub struct Preview<'a> {
     pub config: &'a PriorConfig,
-    pub gpt: &'a Gpt,
+    pub prior: &'a Prior,
     pub tokenizer: &'a Model,
     /// The tokenizer of the condition's pictures, where that is another.
     pub condition_tokenizer: Option<&'a Model>,
@@ -41,7 +41,7 @@ impl Preview<'_> {
             return Ok(data::grid(&drawn, 8, data::GRID_PADDING));
         }
         let pictures = spread(set.count());
-        let of_picture = |&picture: &usize| of_picture(config, self.gpt, set, picture);
+        let of_picture = |&picture: &usize| of_picture(config, self.prior, set, picture);
         let conditions = pictures.iter().map(of_picture).collect::<Result<_>>()?;
         let drawn = self.draw(conditions, seed)?;
         let real: Vec<Vec<i64>> = pictures.iter().map(|&picture| set.codes(picture)).collect();
@@ -69,7 +69,7 @@ impl Preview<'_> {
             ..SampleOptions::default()
         };
         let codes = sample_codes(
-            self.gpt.clone(),
+            self.prior.clone(),
             self.config,
             self.tokenizer.tokenizer_config.codes(),
             &requests,
@@ -125,11 +125,11 @@ fn of_class(config: &PriorConfig, index: usize) -> Result<Arc<dyn Conditioning>>
 
 fn of_picture(
     config: &PriorConfig,
-    gpt: &Gpt,
+    prior: &Prior,
     set: &dyn Sequences,
     picture: usize,
 ) -> Result<Arc<dyn Conditioning>> {
-    Ok(match gpt.text_vectors(&set.text(picture)) {
+    Ok(match prior.text_vectors(&set.text(picture)) {
         Some(vectors) => Arc::new(vectors),
         None => Arc::new(Fixed(condition_tokens(config, set, picture)?)),
     })

@@ -3,7 +3,9 @@
 use super::condition::TextPrefix;
 use super::condition::layout::Places;
 use super::config::PriorConfig;
+use super::network::{Architecture, Prior};
 use super::order::ScanOrder;
+use super::pixelsnail::PixelSnailConfig;
 use crate::data::{Resize, Transform};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
@@ -35,13 +37,29 @@ pub enum ConditionKind {
     Text,
 }
 
+/// The networks a training can be asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkKind {
+    #[default]
+    Gpt,
+    PixelSnail,
+}
+
 /// The part of [`PriorConfig`] that a person chooses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriorNetwork {
+    /// `gpt` or `pixelsnail`.
+    pub network: NetworkKind,
+    /// Of a PixelSNAIL, its blocks; the heads are those of its attention, and the width is its channels.
     pub layers: usize,
     pub heads: usize,
     pub width: usize,
+    /// PixelSNAIL: residual blocks in each block, the width of its attention and the side of its causal kernels.
+    pub residual_blocks: usize,
+    pub attention_width: usize,
+    pub kernel: usize,
     pub embedding_dropout: f64,
     pub residual_dropout: f64,
     pub attention_dropout: f64,
@@ -55,15 +73,34 @@ pub struct PriorNetwork {
 impl Default for PriorNetwork {
     fn default() -> Self {
         let config = PriorConfig::default();
+        let pixelsnail = PixelSnailConfig::default();
         Self {
+            network: NetworkKind::Gpt,
             layers: config.layers,
             heads: config.heads,
             width: config.width,
+            residual_blocks: pixelsnail.residual_blocks,
+            attention_width: pixelsnail.attention_width,
+            kernel: pixelsnail.kernel,
             embedding_dropout: 0.1,
             residual_dropout: 0.1,
             attention_dropout: 0.0,
             order: ScanOrder::Raster,
             unmasked_condition: false,
+        }
+    }
+}
+
+impl PriorNetwork {
+    /// The network, with what only that one has.
+    pub fn architecture(&self) -> Architecture {
+        match self.network {
+            NetworkKind::Gpt => Architecture::Gpt,
+            NetworkKind::PixelSnail => Architecture::PixelSnail(PixelSnailConfig {
+                residual_blocks: self.residual_blocks,
+                attention_width: self.attention_width,
+                kernel: self.kernel,
+            }),
         }
     }
 }
@@ -120,7 +157,7 @@ pub struct PriorTraining {
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub final_learning_rate: f64,
-    /// AdamW's decay of the linear layers' weights.
+    /// AdamW's decay of the layers' weights.
     pub weight_decay: f32,
     /// Gradients longer than this are shortened to it; 0 leaves them.
     pub gradient_clip: f32,
@@ -234,14 +271,14 @@ impl PriorTraining {
         }
     }
 
-    /// The authors' AdamW: betas 0.9 and 0.95, decay of linear weights only.
-    pub fn adam(&self) -> AdamConfig {
+    /// The authors' AdamW: betas 0.9 and 0.95, decay of the weights of layers only.
+    pub fn adam(&self, network: &Architecture) -> AdamConfig {
         AdamConfig {
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
             weight_decay: self.weight_decay,
-            decays: super::gpt::Gpt::decays,
+            decays: Prior::decays(network),
         }
     }
 }
@@ -278,7 +315,33 @@ impl PriorRecipe {
                 "patience is set, but nothing is measured: set validation and validate_every above 0",
             ));
         }
-        Ok(())
+        match self.network.network {
+            NetworkKind::Gpt => Ok(()),
+            NetworkKind::PixelSnail => self.check_pixelsnail(),
+        }
+    }
+
+    /// What a PixelSNAIL cannot do, as far as it can be known without data.
+    fn check_pixelsnail(&self) -> Result<()> {
+        let refused = |setting: &str, reason: &str| {
+            Err(Error::input(format!(
+                "{setting} does not go with network pixelsnail: {reason}"
+            )))
+        };
+        if !self.network.order.is_raster() {
+            return refused("order", "it reads codes row by row; leave it at raster");
+        }
+        if self.network.unmasked_condition {
+            return refused("unmasked_condition", "it sees all of its condition anyway");
+        }
+        if self.training.precision != Precision::F32 {
+            return refused("precision", "it computes in f32 only");
+        }
+        match self.training.condition {
+            ConditionKind::Layout => refused("condition layout", "it reads a class or a grid"),
+            ConditionKind::Text => refused("condition text", "it reads a class or a grid"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -305,6 +368,15 @@ mod tests {
         refused(&["patience=3", "validation=0"], "nothing is measured");
         refused(&["crops=0"], "crops is 0");
         refused(&["weight_average=1"], "weight_average is 1");
+        for setting in [
+            "order=spiral-in",
+            "unmasked_condition=true",
+            "precision=bf16",
+            "condition=layout",
+            "condition=text",
+        ] {
+            refused(&["network=pixelsnail", setting], "network pixelsnail");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::sequences::Sequences;
 use super::source::Material;
 use super::store::StoredCodes;
 use super::trainer::{PriorTrainer, nats_per_code};
-use super::{Gpt, plan};
+use super::{Prior, plan};
 use crate::checkpoint::{TensorMap, read_tensors};
 use crate::data::none_readable;
 use crate::data::order::Order;
@@ -141,7 +141,7 @@ fn restore(
         return Ok((0, 0.0));
     };
     let model = Model::load(&checkpoint.model(), device)?;
-    let Some((saved, gpt)) = model.prior else {
+    let Some((saved, prior)) = model.prior else {
         return Err(Error::file(
             checkpoint.model(),
             "this checkpoint has no prior: it is another kind of run",
@@ -156,7 +156,7 @@ fn restore(
     let path = checkpoint.state();
     let (state, _) = read_tensors(&path)?;
     trainer
-        .load(gpt, &state)
+        .load(prior, &state)
         .map_err(|error| Error::file(&path, error.to_string()))?;
     patience.load(&state);
     Ok((checkpoint.step, Clock::saved_seconds(&state)))
@@ -197,12 +197,12 @@ impl PriorStage {
     }
 
     /// New pictures under the conditions of others, or of classes that are spread over them.
-    fn samples(&self, gpt: &Gpt) -> Result<image::RgbImage> {
+    fn samples(&self, prior: &Prior) -> Result<image::RgbImage> {
         let set = self.validation.as_ref().unwrap_or(&self.train);
         let seed = self.job.recipe.training.seed;
         let preview = Preview {
             config: &self.config,
-            gpt,
+            prior,
             tokenizer: &self.job.tokenizer,
             condition_tokenizer: self.job.condition_tokenizer.as_ref(),
         };
@@ -240,8 +240,8 @@ impl Stage for PriorStage {
 
     /// Besides the figures, a grid of samples.
     fn validate(&mut self) -> Result<Validation> {
-        let gpt = self.trainer.result();
-        let picture = Some(("samples", self.samples(&gpt)?));
+        let prior = self.trainer.result();
+        let picture = Some(("samples", self.samples(&prior)?));
         let Some(validation) = &self.validation else {
             return Ok(Validation {
                 metrics: Metrics::default(),
@@ -250,7 +250,7 @@ impl Stage for PriorStage {
         };
         let pictures: Vec<usize> = (0..validation.count()).collect();
         let device = self.device.clone().inner();
-        let nats = nats_per_code(&gpt, &self.config, validation, &pictures, &device)?;
+        let nats = nats_per_code(&prior, &self.config, validation, &pictures, &device)?;
         let mean = nats.iter().sum::<f64>() / nats.len() as f64;
         if self.patience.is_used() && self.patience.measured(mean, self.steps) {
             let best = self.job.out.join("best.safetensors");

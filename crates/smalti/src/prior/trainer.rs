@@ -4,6 +4,7 @@ use super::codes::token_tensor;
 use super::condition::Condition;
 use super::config::PriorConfig;
 use super::gpt::Gpt;
+use super::network::Prior;
 use super::recipe::PriorTraining;
 use super::sequences::Sequences;
 pub use super::sequences::sequences;
@@ -27,11 +28,11 @@ const MEASURED: usize = 8;
 
 /// The network and optimiser of a stage-2 training.
 pub struct PriorTrainer {
-    pub gpt: Owned<Gpt>,
+    pub prior: Owned<Prior>,
     config: PriorConfig,
     training: PriorTraining,
     adam: Adam,
-    average: Option<WeightAverage<Gpt>>,
+    average: Option<WeightAverage<Prior>>,
     device: Device,
 }
 
@@ -44,7 +45,7 @@ pub struct PriorStep {
     pub gradient_norm: Option<f32>,
 }
 
-/// Sequences that go through the transformer together.
+/// Sequences that go through the network together.
 struct Batch {
     inputs: Vec<Vec<i64>>,
     targets: Vec<Vec<i64>>,
@@ -59,27 +60,27 @@ impl PriorTrainer {
     pub fn new(config: &PriorConfig, training: &PriorTraining, device: &Device) -> Self {
         let mut init = Initializer::seeded(device, training.seed);
         let mut trainer = Self {
-            gpt: Owned::new(Gpt::new(&mut init, config).with_precision(training.precision)),
+            prior: Owned::new(Prior::new(&mut init, config).with_precision(training.precision)),
             config: config.clone(),
-            adam: Adam::new(training.adam()),
+            adam: Adam::new(training.adam(&config.network)),
             average: None,
             training: training.clone(),
             device: device.clone(),
         };
-        trainer.average = trainer.average_of(trainer.gpt.valid());
+        trainer.average = trainer.average_of(trainer.prior.valid());
         trainer
     }
 
-    fn average_of(&self, gpt: Gpt) -> Option<WeightAverage<Gpt>> {
+    fn average_of(&self, prior: Prior) -> Option<WeightAverage<Prior>> {
         let decay = self.training.weight_average;
-        (decay > 0.0).then(|| WeightAverage::new(gpt, decay, |_| false))
+        (decay > 0.0).then(|| WeightAverage::new(prior, decay, |_| false))
     }
 
     /// What is measured, shown and saved: the averaged network if there is one. Without autodiff.
-    pub fn result(&self) -> Gpt {
+    pub fn result(&self) -> Prior {
         match &self.average {
             Some(average) => average.module.clone(),
-            None => self.gpt.valid(),
+            None => self.prior.valid(),
         }
     }
 
@@ -103,13 +104,13 @@ impl PriorTrainer {
         self.corrupt(&mut batch.inputs, &mut random);
         let (gradients, nats) = self.gradients(&batch);
         let clip = self.training.gradient_clip;
-        let gradient_norm = (clip > 0.0).then(|| gradient_norm(&*self.gpt, &gradients));
+        let gradient_norm = (clip > 0.0).then(|| gradient_norm(&*self.prior, &gradients));
         let scale = gradient_norm.map_or(1.0, |norm| clip_scale(norm, clip));
         let adam = &mut self.adam;
-        self.gpt
-            .update(|gpt| adam.step(learning_rate, scale, gpt, gradients));
+        self.prior
+            .update(|prior| adam.step(learning_rate, scale, prior, gradients));
         if let Some(average) = &mut self.average {
-            average.update(&self.gpt, step + 1);
+            average.update(&self.prior, step + 1);
         }
         Ok(PriorStep {
             nats,
@@ -129,13 +130,13 @@ impl PriorTrainer {
         for first in (0..all).step_by(most.max(1)) {
             let part = batch.part(first, most);
             let share = part.inputs.len() as f64 / all as f64;
-            let mut loss = losses(&self.gpt, &self.config, &part, &self.device).mean();
+            let mut loss = losses(&self.prior, &self.config, &part, &self.device).mean();
             nats += share * f64::from(loss.clone().into_scalar::<f32>());
             if part.inputs.len() < all {
                 loss = loss * share as f32;
             }
-            let gradients = GradientsParams::from_grads(loss.backward(), &*self.gpt);
-            accumulator.accumulate(&*self.gpt, gradients);
+            let gradients = GradientsParams::from_grads(loss.backward(), &*self.prior);
+            accumulator.accumulate(&*self.prior, gradients);
         }
         (accumulator.grads(), nats)
     }
@@ -179,7 +180,7 @@ impl PriorTrainer {
     pub fn state(&self) -> TensorMap {
         let mut state = self.adam.state("adam.");
         if self.average.is_some() {
-            state.extend(parameters(&*self.gpt, WEIGHTS, str::to_string));
+            state.extend(parameters(&*self.prior, WEIGHTS, str::to_string));
         }
         state
     }
@@ -188,16 +189,16 @@ impl PriorTrainer {
     ///
     /// # Errors
     /// A state that does not fit the network.
-    pub fn load(&mut self, gpt: Gpt, state: &TensorMap) -> Result<()> {
-        let gpt = gpt.with_precision(self.training.precision);
-        self.average = self.average_of(gpt.valid());
+    pub fn load(&mut self, prior: Prior, state: &TensorMap) -> Result<()> {
+        let prior = prior.with_precision(self.training.precision);
+        self.average = self.average_of(prior.valid());
         let has_weights = state.keys().any(|key| key.starts_with(WEIGHTS));
-        *self.gpt = match self.average.is_some() && has_weights {
-            true => load_parameters(gpt, state, WEIGHTS, str::to_string)?,
-            false => gpt,
+        *self.prior = match self.average.is_some() && has_weights {
+            true => load_parameters(prior, state, WEIGHTS, str::to_string)?,
+            false => prior,
         };
         let device = self.device.clone();
-        self.adam.load(&*self.gpt, state, "adam.", &device)
+        self.adam.load(&*self.prior, state, "adam.", &device)
     }
 }
 
@@ -255,19 +256,22 @@ fn texts(config: &PriorConfig, set: &dyn Sequences, pictures: &[usize]) -> Resul
 /// Minus the log-probability in nats of every code of every row, `[rows · codes]`: each given the condition and the
 /// codes of `inputs` before it. For conditions of tokens.
 pub fn next_code_loss(
-    gpt: &Gpt,
+    prior: &Prior,
     config: &PriorConfig,
     inputs: &[Vec<i64>],
     targets: &[Vec<i64>],
     device: &Device,
 ) -> Tensor<1> {
-    let logits = code_logits(gpt, config, token_tensor(inputs, device));
+    let logits = code_logits(prior, config, token_tensor(inputs, device));
     code_losses(config, logits, targets, device)
 }
 
-fn losses(gpt: &Gpt, config: &PriorConfig, batch: &Batch, device: &Device) -> Tensor<1> {
+fn losses(prior: &Prior, config: &PriorConfig, batch: &Batch, device: &Device) -> Tensor<1> {
     let tokens = token_tensor(&batch.inputs, device);
-    let logits = logits_after(gpt, config, batch.prefix(gpt, device), tokens);
+    let logits = match prior {
+        Prior::Gpt(gpt) => logits_after(gpt, config, batch.prefix(gpt, device), tokens),
+        Prior::PixelSnail(network) => network.forward(tokens),
+    };
     code_losses(config, logits, &batch.targets, device)
 }
 
@@ -287,11 +291,14 @@ fn code_losses(
 }
 
 /// Logits `[b, codes, vocabulary]` for every code of `tokens` `[b, condition + codes]`.
-pub fn code_logits(gpt: &Gpt, config: &PriorConfig, tokens: Tensor<2, Int>) -> Tensor<3> {
-    logits_after(gpt, config, None, tokens)
+pub fn code_logits(prior: &Prior, config: &PriorConfig, tokens: Tensor<2, Int>) -> Tensor<3> {
+    match prior {
+        Prior::Gpt(gpt) => logits_after(gpt, config, None, tokens),
+        Prior::PixelSnail(network) => network.forward(tokens),
+    }
 }
 
-/// [`code_logits`] with vectors `[b, count, width]` before the tokens.
+/// [`code_logits`] of a GPT with vectors `[b, count, width]` before the tokens.
 fn logits_after(
     gpt: &Gpt,
     config: &PriorConfig,
@@ -318,7 +325,7 @@ fn logits_after(
 /// # Errors
 /// A set without the condition that the prior is for.
 pub fn nats_per_code(
-    gpt: &Gpt,
+    prior: &Prior,
     config: &PriorConfig,
     set: &dyn Sequences,
     pictures: &[usize],
@@ -327,7 +334,7 @@ pub fn nats_per_code(
     let mut all = Vec::with_capacity(pictures.len());
     for chunk in pictures.chunks(MEASURED) {
         let batch = Batch::new(config, set, chunk)?;
-        let losses = host_values(losses(gpt, config, &batch, device));
+        let losses = host_values(losses(prior, config, &batch, device));
         let codes = losses.len() / chunk.len();
         for picture in losses.chunks(codes) {
             all.push(picture.iter().map(|&loss| f64::from(loss)).sum::<f64>() / codes as f64);

@@ -24,7 +24,7 @@ use crate::checkpoint::host_values;
 use crate::data;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::prior::{Gpt, PriorConfig};
+use crate::prior::{Prior, PriorConfig};
 use burn::tensor::{Shape, Tensor, TensorData};
 use image::RgbImage;
 use next_code::NextCode;
@@ -37,7 +37,7 @@ pub struct SampleOptions {
     /// Codes drawn at the same time: of that many pictures, or of that many rows of a large one. It decides speed and
     /// memory, and no code.
     pub batch: usize,
-    /// How the transformer's weights are kept while drawing on the CPU. Compact ones are read faster and round.
+    /// How a GPT's weights are kept while drawing on the CPU. Compact ones are read faster and round.
     pub weights: WeightFormat,
     /// Rows and columns of codes; `None` is the prior's own grid.
     pub grid: Option<[usize; 2]>,
@@ -74,7 +74,7 @@ impl SampleOptions {
     /// Rows and columns of codes to draw.
     ///
     /// # Errors
-    /// When they are fewer than the prior's own.
+    /// When they are fewer than the prior's own, or more and the prior has no window.
     pub fn grid(&self, config: &PriorConfig) -> Result<[usize; 2]> {
         let own = [config.rows, config.columns];
         let grid = self.grid.unwrap_or(own);
@@ -84,20 +84,26 @@ impl SampleOptions {
                 grid[0], grid[1], own[0], own[1]
             )));
         }
+        if grid != own && !config.network.is_gpt() {
+            return Err(Error::input(format!(
+                "{} × {} codes were asked for, but this prior, a pixelsnail, draws its own {} × {} only",
+                grid[0], grid[1], own[0], own[1]
+            )));
+        }
         Ok(grid)
     }
 }
 
 /// [`Sampler::draw`] for those who draw once.
 pub fn sample_codes(
-    gpt: Gpt,
+    prior: impl Into<Prior>,
     config: &PriorConfig,
     codebook_size: usize,
     requests: &[Request],
     options: SampleOptions,
     progress: impl FnMut(&Progress<'_>),
 ) -> Result<Vec<Vec<i64>>> {
-    Sampler::new(gpt, config, codebook_size, options)?.draw(requests, progress)
+    Sampler::new(prior, config, codebook_size, options)?.draw(requests, progress)
 }
 
 /// Codes of `rows` × `columns` each, to pictures.

@@ -1,18 +1,20 @@
-//! The two ways to the logits of the next code: packed weights on the CPU, the network itself on other devices.
+//! The ways to the logits of the next code: a GPT's packed weights on the CPU, the GPT itself on other devices, and a
+//! PixelSNAIL.
 
 use crate::checkpoint::host_values;
 use crate::prior::codes::token_tensor;
 use crate::prior::decoder::Input;
-use crate::prior::{Decoder, DecoderState, Gpt, KvCache};
+use crate::prior::{Decoder, DecoderState, Gpt, KvCache, PixelSnail};
 use burn::tensor::{Shape, Tensor, TensorData};
 
-/// A transformer in the middle of sequences, each of which advances at its own pace.
+/// A network in the middle of sequences, each of which advances at its own pace.
 pub(crate) enum NextCode<'a> {
     Packed {
         decoder: &'a Decoder,
         state: Box<DecoderState>,
     },
     Network(Box<Reading<'a>>),
+    PixelSnail(Grids<'a>),
 }
 
 impl<'a> NextCode<'a> {
@@ -35,11 +37,21 @@ impl<'a> NextCode<'a> {
         }))
     }
 
+    /// Begins sequences of a condition and a grid of codes.
+    pub(crate) fn pixelsnail(network: &'a PixelSnail, sequences: usize) -> Self {
+        Self::PixelSnail(Grids {
+            network,
+            sequences: vec![Vec::new(); sequences],
+            logits: Vec::new(),
+        })
+    }
+
     /// Forgets all tokens of a sequence.
     pub(super) fn restart(&mut self, sequence: usize) {
         match self {
             Self::Packed { state, .. } => state.truncate(sequence, 0),
             Self::Network(reading) => reading.sequences[sequence] = Sequence::default(),
+            Self::PixelSnail(grids) => grids.sequences[sequence].clear(),
         }
     }
 
@@ -49,7 +61,28 @@ impl<'a> NextCode<'a> {
         match self {
             Self::Packed { decoder, state } => decoder.feed_some(state, inputs),
             Self::Network(reading) => reading.logits(inputs),
+            Self::PixelSnail(grids) => grids.logits(inputs),
         }
+    }
+}
+
+/// A PixelSNAIL, and what every sequence has read. All of it is computed again for every code.
+pub(crate) struct Grids<'a> {
+    network: &'a PixelSnail,
+    sequences: Vec<Vec<i64>>,
+    logits: Vec<f32>,
+}
+
+impl Grids<'_> {
+    fn logits(&mut self, inputs: &[Input<'_>]) -> &[f32] {
+        let mut read = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let sequence = &mut self.sequences[input.sequence];
+            sequence.extend(input.tokens);
+            read.push(sequence.clone());
+        }
+        self.logits = self.network.next_codes(&read);
+        &self.logits
     }
 }
 

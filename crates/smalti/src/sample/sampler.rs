@@ -4,44 +4,56 @@ use super::draw::{Drawing, Manner, Progress};
 use super::path::{Path, Windowing};
 use super::reader::{Job, Reader};
 use super::request::{Request, condition_shape};
-use super::{NextCode, SampleOptions};
+use super::{NextCode, SampleOptions, WeightFormat};
 use crate::error::{Error, Result};
 use crate::ops::is_cpu;
 use crate::prior::decoder::nats_of;
-use crate::prior::{Decoder, Gpt, PriorConfig};
+use crate::prior::{Decoder, Gpt, PixelSnail, Prior, PriorConfig};
 
-/// A prior that draws with a KV cache.
+/// A prior that draws: a GPT with a KV cache, a PixelSNAIL with a pass for every code.
 pub struct Sampler {
-    transformer: Transformer,
+    network: Network,
     config: PriorConfig,
     /// Codes and conditions share a vocabulary that may be larger than the codebook.
     choices: usize,
     options: SampleOptions,
 }
 
-enum Transformer {
+enum Network {
     Packed(Box<Decoder>),
-    Network(Box<Gpt>),
+    Gpt(Box<Gpt>),
+    PixelSnail(Box<PixelSnail>),
 }
 
 impl Sampler {
     /// Prepares a prior, which is used up unless the caller keeps a clone.
     ///
     /// # Errors
-    /// Options out of range.
+    /// Options out of range, or that the network does not have.
     pub fn new(
-        gpt: Gpt,
+        prior: impl Into<Prior>,
         config: &PriorConfig,
         codebook_size: usize,
         options: SampleOptions,
     ) -> Result<Self> {
         options.check()?;
-        let transformer = if is_cpu(&gpt.pos_emb.val().device()) {
-            Transformer::Packed(Box::new(Decoder::new(gpt, config, options.weights)))
-        } else {
-            Transformer::Network(Box::new(gpt))
+        let network = match prior.into() {
+            Prior::Gpt(gpt) if is_cpu(&gpt.pos_emb.val().device()) => {
+                Network::Packed(Box::new(Decoder::new(gpt, config, options.weights)))
+            }
+            Prior::Gpt(gpt) => Network::Gpt(Box::new(gpt)),
+            Prior::PixelSnail(network) => {
+                // bf16 only says how activations are kept, where there is a choice.
+                if let WeightFormat::Int8 | WeightFormat::Int4 = options.weights {
+                    return Err(Error::input(format!(
+                        "a pixelsnail's weights cannot be kept in {}: leave --weights out",
+                        options.weights
+                    )));
+                }
+                Network::PixelSnail(Box::new(network))
+            }
         };
-        Ok(Self::with(transformer, config, codebook_size, options))
+        Ok(Self::with(network, config, codebook_size, options))
     }
 
     /// A sampler that runs the network itself, as on other devices.
@@ -52,18 +64,18 @@ impl Sampler {
         codebook_size: usize,
         options: SampleOptions,
     ) -> Self {
-        let network = Transformer::Network(Box::new(gpt));
+        let network = Network::Gpt(Box::new(gpt));
         Self::with(network, config, codebook_size, options)
     }
 
     fn with(
-        transformer: Transformer,
+        network: Network,
         config: &PriorConfig,
         codebook_size: usize,
         options: SampleOptions,
     ) -> Self {
         Self {
-            transformer,
+            network,
             config: config.clone(),
             choices: codebook_size.min(config.vocabulary_size),
             options,
@@ -179,12 +191,13 @@ impl Sampler {
     fn reader(&self, condition: [usize; 2], sequences: usize) -> Reader<'_> {
         // The last code is drawn but never read.
         let capacity = condition[0] + condition[1] + self.config.codes() - 1;
-        let transformer = match &self.transformer {
-            Transformer::Packed(decoder) => NextCode::packed(decoder, sequences, capacity),
-            Transformer::Network(gpt) => NextCode::network(gpt, sequences, capacity),
+        let next = match &self.network {
+            Network::Packed(decoder) => NextCode::packed(decoder, sequences, capacity),
+            Network::Gpt(gpt) => NextCode::network(gpt, sequences, capacity),
+            Network::PixelSnail(network) => NextCode::pixelsnail(network, sequences),
         };
         let sizes = [self.config.width, self.config.vocabulary_size];
-        Reader::new(transformer, sequences, condition, sizes)
+        Reader::new(next, sequences, condition, sizes)
     }
 
     /// Says what is wrong with requests; returns how many vectors and how many tokens their conditions have.
@@ -216,6 +229,13 @@ impl Sampler {
             return Err(Error::input(format!(
                 "the condition has {length} tokens; before {} codes this prior has room for {room}",
                 self.config.codes()
+            )));
+        }
+        let expected = self.config.condition.tokens_before();
+        if !self.config.network.is_gpt() && [vectors, tokens] != [0, expected] {
+            return Err(Error::input(format!(
+                "the condition has {vectors} vectors and {tokens} tokens; this prior, a pixelsnail, reads {expected} \
+                 tokens and nothing else"
             )));
         }
         Ok([vectors, tokens])

@@ -5,6 +5,7 @@ use super::path::{Path, Step};
 use super::*;
 use crate::checkpoint::{HostTensor, load_parameters, parameters};
 use crate::initializer::Initializer;
+use crate::prior::Gpt;
 use crate::prior::codes::token_tensor;
 use crate::prior::condition::{Conditioning, Fixed, Window};
 use crate::prior::decoder::nats_of;

@@ -269,7 +269,7 @@ fn model(tokenizer_config: TokenizerConfig, prior_config: PriorConfig) -> Model 
     Model {
         tokenizer_config,
         tokenizer,
-        prior: Some((prior_config, gpt)),
+        prior: Some((prior_config, gpt.into())),
         condition: None,
         info: ModelInfo {
             step: 3,
@@ -301,6 +301,16 @@ fn lies(config: &Value) -> Vec<Value> {
         ("prior", "rows", json!(1 << 24)),
         ("prior", "heads", json!(0)),
         ("prior", "embedding_dropout", json!(-1e308)),
+        (
+            "prior",
+            "network",
+            json!({"pixelsnail": {"residual_blocks": 256, "attention_width": 1 << 20, "kernel": 9}}),
+        ),
+        (
+            "prior",
+            "network",
+            json!({"pixelsnail": {"residual_blocks": u64::MAX, "kernel": 0}}),
+        ),
         (
             "prior",
             "condition",

@@ -110,6 +110,7 @@ fn mask(config: &PriorConfig) -> HostTensor {
 fn configuration(model: &Model) -> Result<Value> {
     let config = &model.tokenizer_config;
     require_paper_network(config, PROGRAM)?;
+    require_gpt(model)?;
     let mut stage = match &model.prior {
         Some((prior, _)) => transformer(prior, config)?,
         None => tokenizer(config, config.resolution / config.factor())?,
@@ -122,6 +123,17 @@ fn configuration(model: &Model) -> Result<Value> {
         whole["data"] = layout_data(layout);
     }
     Ok(whole)
+}
+
+/// Refuses priors that their transformer is not.
+fn require_gpt(model: &Model) -> Result<()> {
+    match &model.prior {
+        Some((config, _)) if !config.network.is_gpt() => Err(Error::input(format!(
+            "{PROGRAM} has no such prior ({}): only the tokenizer and a gpt can be exported",
+            config.describe()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// `lowest` is the side of the code grid.

@@ -9,7 +9,7 @@ use crate::prior::condition::{
     ClassCondition, CodesOfPicture, Condition, CoordCondition, DepthCondition, LowresCondition,
     SegmentationCondition, StartToken, TextCondition,
 };
-use crate::prior::{Gpt, PriorConfig, ScanOrder};
+use crate::prior::{Architecture, Gpt, PixelSnailConfig, Prior, PriorConfig, ScanOrder};
 use crate::tokenizer::Tokenizer;
 use burn::tensor::Device;
 use serde_json::Value;
@@ -60,7 +60,7 @@ fn model(config: TokenizerConfig, condition: Option<Condition>) -> Model {
             ..PriorConfig::default()
         };
         let gpt = Gpt::new(&mut init, &prior);
-        (prior, gpt)
+        (prior, Prior::from(gpt))
     });
     Model {
         tokenizer_config: config,
@@ -329,6 +329,10 @@ fn what_cannot_be_expressed_is_refused() {
         prior.block_size = 1 << 24;
     }
     refuses(&with_prior, Compvis, "model.ckpt", &["block_size"]);
+    if let Some((prior, _)) = &mut with_prior.prior {
+        prior.network = Architecture::PixelSnail(PixelSnailConfig::default());
+    }
+    refuses(&with_prior, Compvis, "model.ckpt", &["pixelsnail"]);
     let gumbel = TokenizerConfig {
         quantizer: QuantizerKind::Gumbel,
         embed_dim: 5,

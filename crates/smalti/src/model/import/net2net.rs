@@ -10,7 +10,7 @@ use crate::prior::condition::{
     ClassCondition, CodesOfPicture, Condition, CoordCondition, DepthCondition, EdgesCondition,
     LayoutCondition, LowresCondition, PoseCondition, SegmentationCondition, StartToken,
 };
-use crate::prior::{PriorConfig, ScanOrder};
+use crate::prior::{Architecture, PriorConfig, ScanOrder};
 use crate::tokenizer::TokenizerConfig;
 use serde_json::Value;
 
@@ -79,6 +79,7 @@ fn prior_config(params: &Value, stage: Stage, tokenizer: &TokenizerConfig) -> Re
     }
     let dropout = |name: &str| yaml::optional_float(transformer, name, 0.0);
     let config = PriorConfig {
+        network: Architecture::Gpt,
         layers: yaml::optional_number(transformer, "n_layer", 12)?,
         heads: yaml::optional_number(transformer, "n_head", 8)?,
         width: yaml::optional_number(transformer, "n_embd", 256)?,

@@ -220,7 +220,7 @@ fn nats_are_those_of_the_network() {
     let ours = decoder.nats_per_code(from_ref(&condition), from_ref(&codes))[0];
     let rows = [[condition, codes].concat()];
     let device = burn::tensor::Device::flex();
-    let losses = crate::prior::trainer::next_code_loss(&gpt, &config, &rows, &rows, &device);
+    let losses = crate::prior::trainer::next_code_loss(&gpt.into(), &config, &rows, &rows, &device);
     let truth: f32 = losses.mean().into_scalar();
     assert!(
         (ours - f64::from(truth)).abs() < 1e-5,

@@ -72,7 +72,7 @@ fn trainer(config: &PriorConfig, training: &PriorTraining) -> PriorTrainer {
 }
 
 fn weights(trainer: &PriorTrainer) -> TensorMap {
-    parameters(&*trainer.gpt, "", str::to_string)
+    parameters(&*trainer.prior, "", str::to_string)
 }
 
 #[track_caller]
@@ -128,7 +128,7 @@ fn gradients(trainer: &PriorTrainer, dropped: bool) -> (TensorMap, f64) {
         gradients: &gradients,
         found: TensorMap::new(),
     };
-    trainer.gpt.visit(&mut visitor);
+    trainer.prior.visit(&mut visitor);
     (visitor.found, nats)
 }
 
@@ -165,14 +165,14 @@ fn losses_are_those_of_codes_given_the_condition() {
     let plain = config(coordinates());
     let inner = device().inner();
     let trained = trainer(&plain, &PriorTraining::default());
-    let gpt = trained.result();
-    let nats = nats_per_code(&gpt, &plain, &set(), &PICTURES, &inner).unwrap();
+    let prior = trained.result();
+    let nats = nats_per_code(&prior, &plain, &set(), &PICTURES, &inner).unwrap();
     let rows = sequences(&plain, &set(), &PICTURES).unwrap();
     for (row, nats) in rows.iter().zip(nats) {
         let mut sum = 0.0;
         for place in 4..8 {
             let tokens = token_tensor(&[row[..place].to_vec()], &inner);
-            let logits = gpt.forward(tokens);
+            let logits = prior.gpt().unwrap().forward(tokens);
             let last = logits
                 .slice([0..1, place - 1..place, 0..11])
                 .reshape([1, 11]);
@@ -285,7 +285,7 @@ fn averages_and_weights_are_both_kept() {
     let (model, state) = (first.result(), first.state());
     assert!(state.contains_key("weights.pos_emb"));
     let saved = parameters(&model, "", str::to_string);
-    let fresh = Gpt::new(&mut Initializer::zeros(&device()), &config);
+    let fresh = Prior::new(&mut Initializer::zeros(&device()), &config);
     let read = load_parameters(fresh, &saved, "", str::to_string).unwrap();
     let mut second = trainer(&config, &training);
     second.load(read, &state).unwrap();
