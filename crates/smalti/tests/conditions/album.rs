@@ -15,11 +15,11 @@ use std::sync::OnceLock;
 /// The side of a picture in pixels.
 pub const SIZE: u32 = 16;
 /// The share of the pictures that no prior learns from, and what decides which.
-pub const VALIDATION: f64 = 0.2;
+pub const VALIDATION: f64 = 0.15;
 pub const SEED: u64 = 0;
 
 /// Pictures of every shape, and how many of them are also drawn at twice the size.
-const COUNT: u64 = 75;
+const COUNT: u64 = 100;
 const LARGE: u64 = 40;
 
 /// The folder, and what is true of each picture, by its path below `pictures` without its ending. The first folder of

@@ -8,10 +8,12 @@ use smalti::data::LabelAgreement;
 use smalti::data::drawn::Truth;
 use smalti::prior::CodeSet;
 use smalti::prior::trainer::nats_per_code;
-use smalti::sample::{SampleOptions, decode_pictures, sample_codes};
+use smalti::sample::{Filter, SampleOptions, decode_pictures, sample_codes};
 
-/// Samples that are looked at.
-const SAMPLES: usize = 48;
+/// Samples that are looked at, and the temperature they are drawn at: what is looked at is where the condition puts a
+/// shape, not how various shapes are.
+const SAMPLES: usize = 72;
+const TEMPERATURE: f64 = 0.6;
 
 /// Pictures that were held back cost at least `least` nats per code more under the condition of another of them than
 /// under their own.
@@ -98,6 +100,10 @@ fn samples(learned: &Learned) -> Vec<RgbImage> {
     let (config, gpt) = model.require_prior().unwrap();
     let requests = requests(config, learned.conditions(SAMPLES));
     let options = SampleOptions {
+        filter: Filter {
+            temperature: TEMPERATURE,
+            ..Filter::default()
+        },
         batch: SAMPLES,
         ..SampleOptions::default()
     };
