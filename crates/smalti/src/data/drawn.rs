@@ -1,5 +1,9 @@
 //! Pictures that the program draws itself: one shape on a sky-like gradient. They need no download and are known to the
-//! last pixel, which the demonstration and the tests live on.
+//! last pixel ([`Truth`]), which the demonstration and the tests live on.
+
+mod truth;
+
+pub use truth::{HUES, Truth, truth};
 
 use image::{Rgb, RgbImage};
 use rand::RngExt;
@@ -15,6 +19,9 @@ const OVERSAMPLING: u32 = 4;
 /// Where a shape lies, and its colours.
 struct Scene {
     shape: usize,
+    /// From 0 to 6.
+    hue: f32,
+    sky_hue: f32,
     center: [f32; 2],
     radius: f32,
     turn: f32,
@@ -25,18 +32,23 @@ struct Scene {
 /// Draws the picture of number `index` and class `shape` (an index into [`SHAPES`]), `size` × `size` pixels. The same
 /// arguments give the same picture.
 pub fn draw(shape: usize, index: u64, size: u32) -> RgbImage {
-    let mut random = ChaCha8Rng::seed_from_u64(index);
-    random.set_stream(shape as u64);
-    let scene = Scene::random(shape % SHAPES.len(), &mut random);
-    RgbImage::from_fn(size, size, |x, y| scene.pixel(x, y, size))
+    Scene::of(shape, index).picture(size)
 }
 
 impl Scene {
+    fn of(shape: usize, index: u64) -> Self {
+        let mut random = ChaCha8Rng::seed_from_u64(index);
+        random.set_stream(shape as u64);
+        Self::random(shape % SHAPES.len(), &mut random)
+    }
+
     fn random(shape: usize, random: &mut ChaCha8Rng) -> Self {
         let hue = random.random_range(0.0..6.0);
-        let sky = random.random_range(0.0..6.0);
+        let sky_hue = random.random_range(0.0..6.0);
         Self {
             shape,
+            hue,
+            sky_hue,
             center: [
                 random.random_range(0.35..0.65),
                 random.random_range(0.35..0.65),
@@ -44,8 +56,12 @@ impl Scene {
             radius: random.random_range(0.2..0.33),
             turn: random.random_range(-0.4..0.4),
             color: color(hue, 0.85, 0.9),
-            sky: [color(sky, 0.25, 0.95), color(sky, 0.55, 0.55)],
+            sky: [color(sky_hue, 0.25, 0.95), color(sky_hue, 0.55, 0.55)],
         }
+    }
+
+    fn picture(&self, size: u32) -> RgbImage {
+        RgbImage::from_fn(size, size, |x, y| self.pixel(x, y, size))
     }
 
     fn pixel(&self, x: u32, y: u32, size: u32) -> Rgb<u8> {
@@ -63,13 +79,8 @@ impl Scene {
     }
 
     fn color_at(&self, [x, y]: [f32; 2]) -> [f32; 3] {
-        let (sin, cos) = self.turn.sin_cos();
-        let (dx, dy) = (
-            (x - self.center[0]) / self.radius,
-            (y - self.center[1]) / self.radius,
-        );
-        let (u, v) = (dx * cos + dy * sin, dy * cos - dx * sin);
-        if self.inside(u, v) {
+        let [dx, dy] = self.offset([x, y]);
+        if self.holds([dx, dy]) {
             // Light from above.
             let shade = 1.0 - 0.25 * (dy + 1.0) / 2.0;
             return self.color.map(|value| value * shade);
@@ -77,7 +88,18 @@ impl Scene {
         std::array::from_fn(|channel| self.sky[0][channel] * (1.0 - y) + self.sky[1][channel] * y)
     }
 
-    fn inside(&self, u: f32, v: f32) -> bool {
+    /// From the shape's middle to a point of the picture, in radii.
+    fn offset(&self, [x, y]: [f32; 2]) -> [f32; 2] {
+        [
+            (x - self.center[0]) / self.radius,
+            (y - self.center[1]) / self.radius,
+        ]
+    }
+
+    /// Whether the shape covers what lies so far from its middle.
+    fn holds(&self, [dx, dy]: [f32; 2]) -> bool {
+        let (sin, cos) = self.turn.sin_cos();
+        let (u, v) = (dx * cos + dy * sin, dy * cos - dx * sin);
         match SHAPES[self.shape] {
             "circle" => u.hypot(v) < 0.95,
             "cross" => (u.abs() < 0.3 && v.abs() < 0.95) || (v.abs() < 0.3 && u.abs() < 0.95),

@@ -1,6 +1,8 @@
 //! Drawing with a small untrained prior: what its options may change, and what they may not. The truth is a loop
 //! without cache that reads the whole window for every code.
 
+mod conditions;
+
 use super::path::{Path, Step};
 use super::*;
 use crate::checkpoint::{HostTensor, load_parameters, parameters};
@@ -30,8 +32,14 @@ fn prior() -> (PriorConfig, Gpt) {
         unmasked_prefix: 5,
         ..PriorConfig::default()
     };
+    let gpt = scrambled(&config);
+    (config, gpt)
+}
+
+/// A network all of whose parameters are random.
+fn scrambled(config: &PriorConfig) -> Gpt {
     let mut init = Initializer::seeded(&Device::flex(), 1);
-    let gpt = Gpt::new(&mut init, &config);
+    let gpt = Gpt::new(&mut init, config);
     let mut tensors = parameters(&gpt, "", str::to_string);
     for (key, tensor) in &mut tensors {
         let count: usize = tensor.shape.iter().product();
@@ -40,10 +48,7 @@ fn prior() -> (PriorConfig, Gpt) {
         let values = host_values(init.normal([count], deviation).val());
         *tensor = HostTensor::f32(tensor.shape.clone(), values);
     }
-    (
-        config,
-        load_parameters(gpt, &tensors, "", str::to_string).unwrap(),
-    )
+    load_parameters(gpt, &tensors, "", str::to_string).unwrap()
 }
 
 /// Two vectors, and three tokens that depend on the window.
