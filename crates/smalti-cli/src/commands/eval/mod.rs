@@ -159,7 +159,8 @@ impl Drop for Steps<'_> {
 /// The frequencies of codes, the most frequent first, as bars of equal width: each the mean of its codes.
 pub fn code_bars(counts: &[u64]) -> String {
     let mut sorted: Vec<u64> = counts.to_vec();
-    sorted.sort_unstable_by(|left, right| right.cmp(left));
+    sorted.sort_unstable();
+    sorted.reverse();
     let together = sorted.len().div_ceil(128).max(1);
     let mean = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / counts.len() as f64;
     let heights: Vec<f64> = sorted.chunks(together).map(mean).collect();

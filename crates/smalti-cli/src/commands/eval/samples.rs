@@ -157,6 +157,7 @@ impl EvalSamples {
             (None, Source::Files(_)) => sizing,
             _ => Sizing::Scaled(sizing.side()),
         };
+        let scaled = matches!(given, Given::Pictures(_)).then_some(of_reference);
         let reference = self.reference(common, given, Some((&network, of_reference)))?;
         let drawn = match &source {
             Source::Files(_) => json!(name_of(self.data())),
@@ -165,7 +166,7 @@ impl EvalSamples {
         let mut features = self.features.protocol(Some(&network));
         features["size"] = json!(sizing.side());
         features["scaling"] = json!(sizing.describe());
-        let details = self.protocol((drawn, Some(of_reference)), &reference, features);
+        let details = self.protocol((drawn, scaled), &reference, features);
         let side = (reference, Some(&network));
         self.conclude(common, (&measured, &protocol), side, details)
     }
@@ -310,7 +311,7 @@ impl EvalSamples {
 
     fn protocol(
         &self,
-        (samples, of_reference): (Value, Option<Sizing>),
+        (samples, scaled): (Value, Option<Sizing>),
         reference: &Option<(Reference, String)>,
         features: Value,
     ) -> Value {
@@ -323,7 +324,7 @@ impl EvalSamples {
             "reference": name,
             "reference_pictures": reference.map(Reference::pictures),
             "reference_kept_pictures": reference.map(Reference::kept),
-            "reference_scaling": reference.and(of_reference).map(Sizing::describe),
+            "reference_scaling": scaled.map(Sizing::describe),
             "features": features,
             "seed": self.seed,
             "version": env!("CARGO_PKG_VERSION"),
