@@ -4,6 +4,7 @@ mod commands;
 mod models;
 mod output;
 mod progress;
+mod report;
 mod tiles;
 
 use clap::{Args, Parser, Subcommand};

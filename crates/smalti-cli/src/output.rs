@@ -14,7 +14,7 @@ pub fn refuse_existing(path: &Path, overwrite: bool) -> Result<()> {
     }
     if path.exists() && !overwrite {
         return Err(Error::input(format!(
-            "{} exists: choose another --out, or say --overwrite",
+            "{} exists: choose another file, or say --overwrite",
             path.display()
         )));
     }

@@ -34,6 +34,11 @@ impl CodeHistogram {
         }
     }
 
+    /// Of codes that were counted elsewhere: how often each occurs.
+    pub fn of_counts(counts: Vec<u64>) -> Self {
+        Self { counts }
+    }
+
     /// Counts codes.
     ///
     /// # Errors
@@ -170,6 +175,7 @@ mod tests {
         one.merge(&of(&[5, 7])).unwrap();
         assert_eq!(one, of(&[0, 5, 5, 5, 7]));
         assert_eq!(one.counts()[5], 3);
+        assert_eq!(CodeHistogram::of_counts(one.counts().to_vec()), one);
     }
 
     #[test]

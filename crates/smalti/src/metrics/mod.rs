@@ -1,21 +1,26 @@
 //! Figures: how well models do, and how exactly that was measured.
 //!
 //! Of features, whatever network made them: [`FeatureStatistics`] and the [`FrechetDistance`] of two (FID), the
-//! [`KernelDistance`] (KID), [`ManifoldFigures`] (precision, recall, density, coverage), the [`InceptionScore`]. Of
-//! pictures: [`ssim`](ssim()) and [`ms_ssim`](ms_ssim()). Of codes: [`CodeHistogram`]. No figure depends on the number
-//! of threads. An [`Interval`] says how much of a difference is chance.
+//! [`KernelDistance`] (KID), [`ManifoldFigures`] (precision, recall, density, coverage), the [`InceptionScore`]. A
+//! [`FeatureCollector`] takes in what [`compare`] computes all of these from. Of pictures: [`ssim`](ssim()) and
+//! [`ms_ssim`](ms_ssim()). Of codes: [`CodeHistogram`], and under a prior the [`LikelihoodMeter`]. No figure depends on
+//! the number of threads. An [`Interval`] says how much of a difference is chance.
 
 mod bootstrap;
 mod chunks;
+mod collector;
+mod comparison;
 mod distances;
 mod extrapolation;
 mod frechet;
 mod histogram;
 mod inception_score;
 mod kernel_distance;
+mod likelihood;
 mod linear_algebra;
 mod manifold;
 mod ms_ssim;
+mod names;
 pub mod network;
 mod protocol;
 mod random;
@@ -29,6 +34,8 @@ mod testing;
 
 pub use bootstrap::{BootstrapSettings, Interval, bootstrap_frechet, bootstrap_mean};
 pub use chunks::ChunkedStatistics;
+pub use collector::{CollectorSettings, FeatureCollector, PictureFeatures};
+pub use comparison::{Comparison, ComparisonSettings, Reference, compare};
 pub use extrapolation::{FrechetExtrapolation, extrapolate};
 pub use frechet::{FrechetDistance, FrechetReference, frechet_distance};
 pub use histogram::{CodeFigures, CodeHistogram};
@@ -36,11 +43,15 @@ pub use inception_score::{InceptionScore, InceptionScoreMeter};
 pub use kernel_distance::{
     KernelDistance, KernelDistanceSettings, kernel_distance, squared_discrepancy,
 };
+pub use likelihood::{LikelihoodFigures, LikelihoodMeter};
 pub use manifold::{ManifoldFigures, ManifoldSettings, manifold_figures};
 pub use ms_ssim::ms_ssim;
+pub use names::FigureNames;
 pub use network::FeatureNetwork;
 pub use protocol::Protocol;
-pub use reconstruction::{ReconstructionFigures, ReconstructionMeter};
+pub use reconstruction::{
+    Likeness, ReconstructionFigures, ReconstructionIntervals, ReconstructionMeter,
+};
 pub use rows::FeatureRows;
 pub use ssim::{SsimWindow, ssim};
 pub use statistics::FeatureStatistics;

@@ -11,7 +11,7 @@ use crate::error::Result;
 const WEIGHTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 
 /// Halved four times it still holds the window of 11 pixels.
-const LEAST: usize = 161;
+pub(super) const LEAST: usize = 161;
 
 /// The MS-SSIM of two pictures `[height, width, channels]` in [-1, 1], channels averaged. 1 for equal ones.
 ///

@@ -331,14 +331,32 @@ pub fn nats_per_code(
     pictures: &[usize],
     device: &Device,
 ) -> Result<Vec<f64>> {
+    let all = nats_of_codes(prior, config, set, pictures, device)?;
+    let mean = |codes: &Vec<f64>| codes.iter().sum::<f64>() / codes.len() as f64;
+    Ok(all.iter().map(mean).collect())
+}
+
+/// The nats of every code of each picture of `set`, in the order of the prior; in batches.
+///
+/// # Errors
+/// A set without the condition that the prior is for.
+pub fn nats_of_codes(
+    prior: &Prior,
+    config: &PriorConfig,
+    set: &dyn Sequences,
+    pictures: &[usize],
+    device: &Device,
+) -> Result<Vec<Vec<f64>>> {
     let mut all = Vec::with_capacity(pictures.len());
     for chunk in pictures.chunks(MEASURED) {
         let batch = Batch::new(config, set, chunk)?;
         let losses = host_values(losses(prior, config, &batch, device));
-        let codes = losses.len() / chunk.len();
-        for picture in losses.chunks(codes) {
-            all.push(picture.iter().map(|&loss| f64::from(loss)).sum::<f64>() / codes as f64);
-        }
+        let rows = losses.chunks_exact(losses.len() / chunk.len());
+        all.extend(rows.map(|row| {
+            row.iter()
+                .map(|&loss| f64::from(loss))
+                .collect::<Vec<f64>>()
+        }));
     }
     Ok(all)
 }

@@ -167,8 +167,9 @@ fn losses_are_those_of_codes_given_the_condition() {
     let trained = trainer(&plain, &PriorTraining::default());
     let prior = trained.result();
     let nats = nats_per_code(&prior, &plain, &set(), &PICTURES, &inner).unwrap();
+    let each = nats_of_codes(&prior, &plain, &set(), &PICTURES, &inner).unwrap();
     let rows = sequences(&plain, &set(), &PICTURES).unwrap();
-    for (row, nats) in rows.iter().zip(nats) {
+    for ((row, nats), each) in rows.iter().zip(nats).zip(each) {
         let mut sum = 0.0;
         for place in 4..8 {
             let tokens = token_tensor(&[row[..place].to_vec()], &inner);
@@ -177,7 +178,9 @@ fn losses_are_those_of_codes_given_the_condition() {
                 .slice([0..1, place - 1..place, 0..11])
                 .reshape([1, 11]);
             let target = token_tensor(&[vec![row[place]]], &inner).reshape([1]);
-            sum += f64::from(ops::cross_entropy(last, target).into_scalar::<f32>());
+            let loss = f64::from(ops::cross_entropy(last, target).into_scalar::<f32>());
+            assert!((loss - each[place - 4]).abs() < 1e-5, "{loss}");
+            sum += loss;
         }
         assert!((sum / 4.0 - nats).abs() < 1e-5, "{nats}");
     }

@@ -1,0 +1,371 @@
+//! Features of pictures: which network makes them, what is kept of them, and how the figures of two sets are shown.
+
+use super::Steps;
+use crate::report::Figure;
+use crate::{Common, models, progress};
+use clap::{Args, ValueEnum};
+use image::RgbImage;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use smalti::data::{Transform, read_image, square};
+use smalti::metrics::network::Preprocessing;
+use smalti::metrics::{
+    BootstrapSettings, CollectorSettings, Comparison, ComparisonSettings, FeatureCollector,
+    FeatureNetwork, FigureNames, InceptionScore, KernelDistanceSettings, PictureFeatures,
+};
+use smalti::weights::catalogue::{Kind, NETWORKS};
+use smalti::weights::fetch::locate;
+use smalti::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// Pictures that are read and measured at a time.
+const BATCH: usize = 32;
+
+/// What shows through transparent pixels.
+const BACKGROUND: [u8; 3] = [255; 3];
+
+#[derive(Args)]
+pub struct FeatureArgs {
+    /// The network whose features are compared: inception-fid, inception-torchvision, efficientnet-lite0, or a file of
+    /// weights
+    #[arg(long, value_name = "NAME|FILE")]
+    features: Option<String>,
+    /// Prepare pictures for an Inception network as this program does [default: pytorch-fid for inception-fid]
+    #[arg(long, value_name = "PROGRAM", value_enum)]
+    preprocessing: Option<Program>,
+    /// The most pictures of each side, chosen by chance, whose features are kept: kernel distance, precision and recall
+    /// compare these
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    manifold_pictures: usize,
+    /// Resamples for the interval of the Fréchet distance, each of which costs such a distance; 0 for no interval
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    frechet_resamples: u32,
+}
+
+/// Whose way to prepare pictures.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Program {
+    /// Bilinear, without antialiasing
+    PytorchFid,
+    /// Bilinear as in TensorFlow 1: also that of the first FID program, and of the papers that used it
+    TorchFidelity,
+    /// Bicubic, with antialiasing
+    CleanFid,
+}
+
+impl FeatureArgs {
+    /// The network, fetched if it is not here yet; none if none was asked for.
+    pub fn network(&self, common: &Common) -> Result<Option<FeatureNetwork>> {
+        let Some(name) = self.features.as_deref().filter(|&name| name != "none") else {
+            return Ok(None);
+        };
+        let network = FeatureNetwork::open(&weights_file(name, common)?, &models::device())?;
+        let preprocessing = match self.preprocessing {
+            None => return Ok(Some(network)),
+            Some(Program::PytorchFid) => Preprocessing::PYTORCH_FID,
+            Some(Program::TorchFidelity) => Preprocessing::TORCH_FIDELITY,
+            Some(Program::CleanFid) => Preprocessing::CLEAN_FID,
+        };
+        if preprocessing.side != network.preprocessing().side {
+            return Err(Error::input(format!(
+                "--preprocessing is for Inception networks; {} has one way to prepare pictures",
+                network.name()
+            )));
+        }
+        network.with_preprocessing(preprocessing).map(Some)
+    }
+
+    /// An empty collector for pictures that are measured.
+    pub fn settings(&self, seed: u64) -> CollectorSettings {
+        let defaults = CollectorSettings::default();
+        CollectorSettings {
+            // Parts are resampled; an extrapolation takes two.
+            parts: if self.frechet_resamples < 2 {
+                2
+            } else {
+                defaults.parts
+            },
+            kept: self.manifold_pictures,
+            seed,
+            ..defaults
+        }
+    }
+
+    /// The same for a reference, of which nothing is resampled.
+    pub fn reference_settings(&self, seed: u64) -> CollectorSettings {
+        CollectorSettings {
+            parts: 2,
+            ..self.settings(seed)
+        }
+    }
+
+    pub fn comparison(&self, seed: u64) -> ComparisonSettings {
+        let defaults = ComparisonSettings::default();
+        ComparisonSettings {
+            bootstrap: BootstrapSettings {
+                resamples: self.frechet_resamples as usize,
+                seed,
+                ..defaults.bootstrap
+            },
+            kernel: KernelDistanceSettings {
+                seed,
+                ..defaults.kernel
+            },
+            ..defaults
+        }
+    }
+
+    /// What the figures of features depend on.
+    pub fn protocol(&self, network: Option<&FeatureNetwork>) -> Value {
+        json!({
+            "network": network.map(FeatureNetwork::name),
+            "checksum": network.map(FeatureNetwork::checksum),
+            "preprocessing": network.map(|network| network.preprocessing().to_string()),
+            "precision": "f32",
+            "kept_pictures": self.manifold_pictures,
+            "interval": match self.frechet_resamples {
+                0 | 1 => "none".to_string(),
+                count => format!("{count} resamples of {} parts", CollectorSettings::default().parts),
+            },
+        })
+    }
+}
+
+/// A file, or that of a network known by name.
+fn weights_file(name: &str, common: &Common) -> Result<PathBuf> {
+    let classifiers = NETWORKS
+        .iter()
+        .filter(|network| matches!(network.kind, Kind::Classifier(_)));
+    let names: Vec<&str> = classifiers.map(|network| network.name).collect();
+    if names.contains(&name) {
+        let mut download = progress::Download::new(common);
+        return locate(name, &mut |progress| download.show(&progress));
+    }
+    let path = PathBuf::from(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Error::input(format!(
+        "--features {name}: this is neither a file of weights nor one of {}",
+        names.join(", ")
+    )))
+}
+
+/// What figures of a network's features are called.
+pub fn names_of(network: Option<&FeatureNetwork>) -> FigureNames {
+    FigureNames::of(network.map(FeatureNetwork::classifier))
+}
+
+/// Adds pictures of one size; `name` says which one has features that are not finite.
+pub fn add_pictures(
+    network: &FeatureNetwork,
+    collector: &mut FeatureCollector,
+    pictures: &[RgbImage],
+    name: impl Fn(usize) -> String,
+) -> Result<()> {
+    let features = PictureFeatures::of(network, pictures, &models::device())?;
+    if let Some(index) = features.not_finite() {
+        return Err(Error::failed(format!(
+            "{}: its features are not finite numbers; look at this picture, and at the weights of {}",
+            name(index),
+            network.name()
+        )));
+    }
+    collector.add_pictures(&features)
+}
+
+/// How pictures become squares of one size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Sizing {
+    /// They are, and others are refused.
+    Exact(usize),
+    /// Their middle squares, scaled.
+    Scaled(usize),
+}
+
+impl Sizing {
+    pub fn side(self) -> usize {
+        match self {
+            Self::Exact(side) | Self::Scaled(side) => side,
+        }
+    }
+
+    /// To be said with figures.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Exact(_) => "none: pictures have this size",
+            Self::Scaled(_) => "shorter side brought to this size (lanczos), middle square",
+        }
+    }
+
+    /// # Errors
+    /// A picture of another size, or one that cannot be scaled.
+    pub fn apply(self, picture: RgbImage) -> Result<RgbImage> {
+        match self {
+            Self::Exact(side) => {
+                let (width, height) = picture.dimensions();
+                if (width as usize, height as usize) == (side, side) {
+                    return Ok(picture);
+                }
+                Err(Error::input(format!(
+                    "it has {width}×{height} pixels where {side}×{side} are expected: say --size N to bring all pictures \
+                     to squares of one size"
+                )))
+            }
+            Self::Scaled(side) => {
+                let bytes = Transform::middle(side, true).center(&picture)?;
+                Ok(square(&bytes, side))
+            }
+        }
+    }
+
+    fn read(self, path: &Path) -> Result<RgbImage> {
+        let picture = read_image(path, BACKGROUND)?;
+        let sized = self.apply(picture);
+        sized.map_err(|error| Error::file(path, error.to_string()))
+    }
+}
+
+/// The side of a square picture.
+///
+/// # Errors
+/// A file that cannot be read, and pictures that are no squares.
+pub fn side_of(path: &Path) -> Result<usize> {
+    let (width, height) = read_image(path, BACKGROUND)?.dimensions();
+    if width == height {
+        return Ok(width as usize);
+    }
+    Err(Error::file(
+        path,
+        format!("it has {width}×{height} pixels: say --size N to take squares of one size"),
+    ))
+}
+
+/// Adds the pictures of files, a few at a time, and returns the first `shown` of them.
+pub fn add_files(
+    common: &Common,
+    network: &FeatureNetwork,
+    collector: &mut FeatureCollector,
+    (paths, sizing): (&[PathBuf], Sizing),
+    shown: usize,
+) -> Result<Vec<RgbImage>> {
+    let mut steps = Steps::new(common, paths.len(), "pictures");
+    let mut first = Vec::new();
+    for paths in paths.chunks(BATCH) {
+        let pictures = paths.par_iter().map(|path| sizing.read(path));
+        let pictures: Vec<RgbImage> = pictures.collect::<Result<_>>()?;
+        add_pictures(network, collector, &pictures, |index| {
+            paths[index].display().to_string()
+        })?;
+        let missing = shown.saturating_sub(first.len());
+        first.extend(pictures.into_iter().take(missing));
+        steps.show(collector.count());
+    }
+    Ok(first)
+}
+
+/// The figures of two sets of features as JSON, under their names.
+pub fn comparison_json(found: &Comparison, names: &FigureNames) -> Value {
+    let mut frechet = json!(found.frechet);
+    frechet["name"] = json!(names.frechet);
+    frechet["interval"] = json!(found.interval);
+    frechet["extrapolation"] = json!(found.extrapolation);
+    let kernel = found.kernel.as_ref().map(|kernel| {
+        let mut kernel = json!(kernel);
+        kernel["name"] = json!(names.kernel);
+        kernel
+    });
+    json!({
+        "frechet": frechet,
+        "kernel": kernel,
+        "manifold": found.manifold,
+        "score": found.score.as_ref().map(|score| score_json(score, names)),
+    })
+}
+
+pub fn score_json(score: &InceptionScore, names: &FigureNames) -> Value {
+    let mut json = json!(score);
+    json["name"] = json!(names.score);
+    json
+}
+
+/// The same as rows of a table.
+pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure> {
+    let frechet = &found.frechet;
+    let about = format!(
+        "{} pictures to {}, {} features",
+        frechet.pictures, frechet.reference_pictures, frechet.dimensions
+    );
+    let value = decimals(frechet.distance);
+    let mut figures = vec![
+        Figure::new(&names.frechet, value)
+            .within(found.interval.as_ref(), 3)
+            .about(about),
+    ];
+    if let Some(found) = &found.extrapolation {
+        figures.push(
+            Figure::new(format!("{} at ∞", names.frechet), decimals(found.limit)).about(format!(
+                "{} come from the number of pictures",
+                decimals(found.bias)
+            )),
+        );
+    }
+    if let Some(kernel) = &found.kernel {
+        let about = format!(
+            "± {:.3}: {} subsets of {} pictures",
+            1e3 * kernel.standard_deviation,
+            kernel.subsets,
+            kernel.subset_size
+        );
+        let value = format!("{:.3} · 10⁻³", 1e3 * kernel.mean);
+        figures.push(Figure::new(&names.kernel, value).about(about));
+    }
+    if let Some(manifold) = &found.manifold {
+        let about = format!(
+            "{} pictures to {}",
+            manifold.generated_pictures, manifold.real_pictures
+        );
+        for (name, value) in [
+            ("precision", manifold.precision),
+            ("recall", manifold.recall),
+            ("density", manifold.density),
+            ("coverage", manifold.coverage),
+        ] {
+            figures.push(Figure::new(name, format!("{value:.4}")).about(about.clone()));
+        }
+    }
+    figures.extend(found.score.iter().map(|score| score_figure(score, names)));
+    figures
+}
+
+pub fn score_figure(score: &InceptionScore, names: &FigureNames) -> Figure {
+    let value = format!("{:.3}", score.mean);
+    Figure::new(&names.score, value).about(format!(
+        "± {:.3} over {} parts of {} pictures",
+        score.standard_deviation, score.splits, score.pictures
+    ))
+}
+
+fn decimals(distance: f64) -> String {
+    format!("{distance:.3}")
+}
+
+/// Tells on standard error what is being computed.
+pub fn stages(common: &Common) -> impl FnMut(&str) + '_ {
+    move |name| progress::note(common, format_args!("computing: {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_of_other_sizes_are_scaled_or_refused() {
+        let picture = RgbImage::new(20, 16);
+        let error = Sizing::Exact(16).apply(picture.clone()).unwrap_err();
+        assert!(error.to_string().contains("20×16 pixels where 16×16"));
+        let sized = Sizing::Scaled(8).apply(picture).unwrap();
+        assert_eq!(sized.dimensions(), (8, 8));
+        assert!(Sizing::Exact(16).apply(RgbImage::new(16, 16)).is_ok());
+    }
+}
