@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod complete;
+pub mod completions;
 pub mod decode;
 pub mod demo;
 pub mod doctor;
@@ -11,6 +12,7 @@ pub mod eval;
 pub mod export;
 pub mod import;
 pub mod info;
+pub mod man;
 pub mod nll;
 pub mod prepare;
 pub mod reconstruct;
