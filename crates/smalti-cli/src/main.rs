@@ -7,13 +7,15 @@ mod progress;
 mod report;
 mod tiles;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use smalti::Error;
 use smalti::ops::{Precision, check_instruction_set};
 use smalti::sample::WeightFormat;
 use std::process::ExitCode;
 
-/// Learn the pieces of pictures and how they compose: VQGAN tokenizers and transformer priors on your own machine.
+/// Learn the pieces of pictures and how they compose: VQGAN tokenizers and transformer priors on your own machine
+///
+/// Example: smalti train --data photos --minutes 60 --out runs/photos
 #[derive(Parser)]
 #[command(name = "smalti", version, max_term_width = 110)]
 struct Cli {
@@ -52,43 +54,104 @@ fn parse_weights(text: &str) -> Result<WeightFormat, String> {
 #[derive(Subcommand)]
 enum Command {
     /// Train both stages on pictures the program draws itself, and show what they learned
+    ///
+    /// Example: smalti demo --out demo
     Demo(commands::demo::Demo),
-    /// Train a tokenizer or a prior
-    #[command(subcommand)]
-    Train(commands::train::Train),
+    /// Train a tokenizer and a prior, or one of them
+    ///
+    /// Without a sub-command both stages, one after the other: what is not said is chosen by a look at the pictures and the
+    /// machine, and every choice is said with its reason. --dry-run only says them.
+    ///
+    /// Example: smalti train --data photos --minutes 60 --out runs/photos
+    Train(Box<commands::train::Train>),
     /// Make conditions of pictures: edges, poses, less resolution, depth
+    ///
+    /// Example: smalti prepare edges photos --out edges
     #[command(subcommand)]
     Prepare(commands::prepare::Prepare),
     /// Send pictures through a tokenizer and back
+    ///
+    /// Example: smalti reconstruct --model run a.jpg b.png --out reconstructed
     Reconstruct(commands::reconstruct::Reconstruct),
     /// Turn pictures into a file of codes
+    ///
+    /// Example: smalti encode --model run a.png b.png --out codes.safetensors
     Encode(commands::encode::Encode),
     /// Turn a file of codes into pictures
+    ///
+    /// Example: smalti decode --model run codes.safetensors --out pictures
     Decode(commands::decode::Decode),
     /// Draw new pictures from a prior
+    ///
+    /// Example: smalti sample --model run -n 16 --top-k 100 --out samples
     Sample(commands::sample::Sample),
     /// Draw parts of a picture anew
+    ///
+    /// Example: smalti complete --model run photo.png --keep top -n 4 --out completed
     Complete(commands::complete::Complete),
     /// Measure how probable pictures are to a prior
+    ///
+    /// Pictures are scaled and cropped to the prior's own size first.
+    ///
+    /// Example: smalti nll --model run a.png b.png
     Nll(commands::nll::Nll),
     /// Measure models, and say how
+    ///
+    /// Example: smalti eval reconstruction --model runs/photos --split validation --crops 30
     #[command(subcommand)]
     Eval(commands::eval::Eval),
     /// Convert a checkpoint of another program
+    ///
+    /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen and Open-MAGVIT2 (IBQ), and
+    /// taming-transformers' priors with their YAML. Nothing in the file is executed.
+    ///
+    /// Example: smalti import vqgan/last.ckpt --out model.safetensors
     Import(commands::import::Import),
     /// Write a model as a checkpoint of another program
+    ///
+    /// What the other program cannot compute exactly is refused.
+    ///
+    /// Example: smalti export run --to compvis --out last.ckpt
     Export(commands::export::Export),
     /// Give the codes that pictures use new numbers, for a smaller vocabulary
+    ///
+    /// Looks which codes the pictures of a folder use and gives them the numbers from 0 on, so that a prior trained on
+    /// the new model's codes has no vocabulary it does not need.
+    ///
+    /// Example: smalti remap --model tokenizer.safetensors --data photos --out fewer.safetensors
     Remap(commands::remap::Remap),
     /// Say what a model file holds
+    ///
+    /// Example: smalti info run
     Info(commands::info::Info),
     /// Say what is wrong with a training, and what to change
+    ///
+    /// Reads config.yaml and metrics.jsonl of a run, finished or not, and changes nothing.
+    ///
+    /// Example: smalti doctor runs/photos
     Doctor(commands::doctor::Doctor),
     /// Measure how fast this machine runs the networks, and how near that is to what it could do
+    ///
+    /// Example: smalti bench prior-decode --weights int8 --batch 1
     Bench(commands::bench::Bench),
     /// Fetch or convert the networks that losses and conditions need
+    ///
+    /// Example: smalti weights list
     #[command(subcommand)]
     Weights(commands::weights::Weights),
+    /// Write what a shell needs to complete commands and options
+    ///
+    /// Example: smalti completions bash
+    Completions(commands::completions::Completions),
+    /// Write the manual: a page of every command into a folder, or the first one to standard output
+    ///
+    /// Example: smalti man share/man/man1
+    Man(commands::man::ManPages),
+}
+
+/// The command line, for what describes it.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 fn main() -> ExitCode {
@@ -118,6 +181,8 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(common),
         Command::Bench(command) => command.run(common),
         Command::Weights(command) => command.run(common),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(common),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -134,6 +199,51 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The example in the help of every command and sub-command.
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let about = command.get_long_about().map(ToString::to_string);
+        let about = about.unwrap_or_default();
+        let example = about
+            .lines()
+            .find_map(|line| line.strip_prefix("Example: "));
+        match example {
+            Some(example) => found.push(example.to_string()),
+            None => panic!("the help of `{}` has no example", command.get_name()),
+        }
+        for command in command.get_subcommands() {
+            examples(command, found);
+        }
+    }
+
+    #[test]
+    fn every_help_has_an_example_that_is_understood() {
+        let mut found = Vec::new();
+        examples(&command(), &mut found);
+        assert!(found.len() > 25);
+        for example in found {
+            if let Err(error) = Cli::try_parse_from(example.split_whitespace()) {
+                panic!("{example}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn a_stage_or_both_can_be_trained() {
+        let parses = |line: &str| Cli::try_parse_from(line.split_whitespace()).is_ok();
+        assert!(parses("smalti train --data a --minutes 5 --out b"));
+        assert!(parses(
+            "smalti train tokenizer --data a --minutes 5 --out b"
+        ));
+        assert!(parses("smalti --quiet train prior --data a --resume b"));
+        assert!(!parses("smalti train --data a tokenizer"));
+        assert!(!parses("smalti train --resume a --minutes 5"));
+    }
 
     #[test]
     fn every_format_of_weights_can_be_asked_for() {

@@ -4,8 +4,10 @@
 //! transformer that learns how codes compose; [`sample`] draws new pictures from it. [`data`] brings pictures in,
 //! [`text`] what they show in words, [`prepare`] makes conditions of them, [`model`] is both stages in one file,
 //! [`checkpoint`] reads and writes tensors,
-//! [`training`] holds what both stages share, and [`ops`] the operations that the networks are written in.
+//! [`training`] holds what both stages share, [`auto`] chooses what to train when nobody says, and [`ops`] has the
+//! operations that the networks are written in. The folder `examples` has a small program for each of these.
 
+pub mod auto;
 pub mod bench;
 pub mod checkpoint;
 pub mod data;

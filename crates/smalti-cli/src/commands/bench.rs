@@ -8,7 +8,6 @@ use smalti::ops::Precision;
 use smalti::{Error, Result};
 use std::process::{Command, Stdio};
 
-/// Example: smalti bench prior-decode --weights int8 --batch 1
 #[derive(Args)]
 pub struct Bench {
     /// Workloads: reconstruct-256, encode-256, decode-256, tokenizer-step, prior-step, prior-decode, sample-256,

@@ -11,7 +11,6 @@ use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::Plan;
 use std::path::PathBuf;
 
-/// Example: smalti decode --model run codes.safetensors --out pictures
 #[derive(Args)]
 pub struct Decode {
     /// The model that made the codes: a file or a run folder

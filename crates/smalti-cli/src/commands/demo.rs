@@ -54,7 +54,6 @@ const PRIOR: [&str; 8] = [
     "validate_every=0",
 ];
 
-/// Example: smalti demo --out demo
 #[derive(Args)]
 pub struct Demo {
     /// The folder to create

@@ -7,9 +7,6 @@ use smalti::Result;
 use smalti::doctor::{Finding, Kind, Severity, examine};
 use std::path::PathBuf;
 
-/// Example: smalti doctor runs/photos
-///
-/// Reads config.yaml and metrics.jsonl of a run, finished or not, and changes nothing.
 #[derive(Args)]
 pub struct Doctor {
     /// A run folder

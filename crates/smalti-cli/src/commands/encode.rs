@@ -12,7 +12,6 @@ use smalti::tokenizer::tiled::Plan;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Example: smalti encode --model run a.png b.png --out codes.safetensors
 #[derive(Args)]
 pub struct Encode {
     /// A model file or a run folder

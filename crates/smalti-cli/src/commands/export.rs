@@ -7,9 +7,6 @@ use smalti::Result;
 use smalti::model::{ExportFormat, export};
 use std::path::PathBuf;
 
-/// Example: smalti export run --to compvis --out last.ckpt
-///
-/// What the other program cannot compute exactly is refused.
 #[derive(Args)]
 pub struct Export {
     /// A model file or a run folder

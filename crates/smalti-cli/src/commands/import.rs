@@ -7,10 +7,6 @@ use smalti::Result;
 use smalti::model::{Format, import};
 use std::path::PathBuf;
 
-/// Example: smalti import vqgan/last.ckpt --out model.safetensors
-///
-/// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen and Open-MAGVIT2 (IBQ), and
-/// taming-transformers' priors with their YAML. Nothing in the file is executed.
 #[derive(Args)]
 pub struct Import {
     /// The checkpoint, or the folder around it

@@ -9,7 +9,6 @@ use smalti::prior::condition::Condition;
 use smalti::{Module, Result};
 use std::path::PathBuf;
 
-/// Example: smalti info run
 #[derive(Args)]
 pub struct Info {
     /// A model file or a run folder

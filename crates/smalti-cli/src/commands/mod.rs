@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod complete;
+pub mod completions;
 mod conditions;
 pub mod decode;
 pub mod demo;
@@ -12,6 +13,7 @@ pub mod eval;
 pub mod export;
 pub mod import;
 pub mod info;
+pub mod man;
 pub mod nll;
 pub mod prepare;
 pub mod reconstruct;

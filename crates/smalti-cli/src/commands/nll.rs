@@ -17,14 +17,12 @@ use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::slice::from_ref;
 
-/// Example: smalti nll --model run a.png b.png
-///
-/// Pictures are scaled and cropped to the prior's own size first.
 #[derive(Args)]
 pub struct Nll {
     /// A model with a prior: a file or a run folder
     #[arg(long)]
     model: PathBuf,
+    /// Pictures
     #[arg(required = true)]
     images: Vec<PathBuf>,
     /// The class of the pictures, by name or number

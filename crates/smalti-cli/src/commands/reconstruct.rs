@@ -12,7 +12,6 @@ use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::Plan;
 use std::path::PathBuf;
 
-/// Example: smalti reconstruct --model run a.jpg b.png --out reconstructed
 #[derive(Args)]
 pub struct Reconstruct {
     /// A model file or a run folder

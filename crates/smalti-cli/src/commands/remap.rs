@@ -11,10 +11,6 @@ use smalti::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// Example: smalti remap --model tokenizer.safetensors --data photos --out fewer.safetensors
-///
-/// Looks which codes the pictures of a folder use and gives them the numbers from 0 on, so that a prior trained on the new
-/// model's codes has no vocabulary it does not need.
 #[derive(Args)]
 pub struct Remap {
     /// A tokenizer: a model file or a run folder

@@ -1,4 +1,6 @@
-//! `smalti train tokenizer` and `smalti train prior`.
+//! `smalti train tokenizer` and `smalti train prior`; without a stage, both ([`whole`]).
+
+mod whole;
 
 use crate::progress::{Download, TrainingView};
 use crate::{Common, models, output};
@@ -15,8 +17,17 @@ use smalti::training::{Run, Trained};
 use smalti::{Error, Result, weights};
 use std::path::{Path, PathBuf};
 
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Train {
+    #[command(subcommand)]
+    stage: Option<Stage>,
+    #[command(flatten)]
+    whole: whole::TrainWhole,
+}
+
 #[derive(Subcommand)]
-pub enum Train {
+enum Stage {
     /// Stage 1: learn a codebook of picture parts
     ///
     /// Example: smalti train tokenizer --data photos --minutes 20 --out runs/photos
@@ -29,9 +40,10 @@ pub enum Train {
 
 impl Train {
     pub fn run(self, common: &Common) -> Result<()> {
-        match self {
-            Self::Tokenizer(command) => command.run(common),
-            Self::Prior(command) => command.run(common),
+        match self.stage {
+            Some(Stage::Tokenizer(command)) => command.run(common),
+            Some(Stage::Prior(command)) => command.run(common),
+            None => self.whole.run(common),
         }
     }
 }
@@ -136,7 +148,7 @@ fn check_data(data: &Path) -> Result<()> {
 }
 
 #[derive(Args)]
-pub struct TrainTokenizer {
+struct TrainTokenizer {
     #[command(flatten)]
     training: Training,
     /// Presets, separated by commas: a method (robust, classic, fsq, simvq, vqvae, dvae, vqvae2), a size (tiny, small,
@@ -262,7 +274,7 @@ impl ConditionName {
 }
 
 #[derive(Args)]
-pub struct TrainPrior {
+struct TrainPrior {
     #[command(flatten)]
     training: Training,
     /// The tokenizer: a model file or a run folder

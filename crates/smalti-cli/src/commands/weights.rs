@@ -18,6 +18,8 @@ pub enum Weights {
     /// Example: smalti weights import vgg16.pth vgg.pth --name lpips-vgg
     Import(ImportWeights),
     /// Say which networks there are
+    ///
+    /// Example: smalti weights list
     List,
 }
 

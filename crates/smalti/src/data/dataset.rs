@@ -23,6 +23,24 @@ pub struct Item {
 }
 
 /// A set of pictures in a fixed order.
+///
+/// ```
+/// use smalti::data::drawn::draw;
+/// use smalti::data::{Dataset, write_png};
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// for class in ["cats", "dogs"] {
+///     std::fs::create_dir(folder.path().join(class)).unwrap();
+///     for index in 0..10 {
+///         write_png(&folder.path().join(class).join(format!("{index}.png")), &draw(0, index, 8))?;
+///     }
+/// }
+/// let dataset = Dataset::open(folder.path())?;
+/// assert_eq!(dataset.classes, ["cats", "dogs"]);
+/// let (train, held_back) = dataset.split(0.1, 0);
+/// assert_eq!((train.len(), held_back.len()), (18, 2));
+/// # Ok::<(), smalti::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// The pictures.

@@ -13,6 +13,20 @@ const BLOCK: usize = 512;
 const MOST_PICTURES: usize = 1 << 31;
 
 /// What is known of the features of the pictures so far, in double precision: 8 d² bytes for d features.
+///
+/// ```
+/// use smalti::metrics::{FeatureStatistics, frechet_distance};
+///
+/// let mut here = FeatureStatistics::new(2);
+/// here.add(&[0.0, 0.0, 2.0, 0.0, 0.0, 2.0, 2.0, 2.0])?;
+/// assert_eq!(here.mean(), [1.0, 1.0]);
+/// // The same moved by 3 and 4: the squared distance of the means.
+/// let mut there = FeatureStatistics::new(2);
+/// there.add(&[3.0, 4.0, 5.0, 4.0, 3.0, 6.0, 5.0, 6.0])?;
+/// let distance = frechet_distance(&here, &there)?.distance;
+/// assert!((distance - 25.0).abs() < 1e-6);
+/// # Ok::<(), smalti::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureStatistics {
     dimensions: usize,

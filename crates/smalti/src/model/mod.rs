@@ -48,6 +48,30 @@ pub struct ModelInfo {
 }
 
 /// A model: a tokenizer, alone or with a prior over its codes.
+///
+/// ```
+/// use smalti::Device;
+/// use smalti::initializer::Initializer;
+/// use smalti::model::{Model, ModelInfo};
+/// use smalti::tokenizer::{Tokenizer, TokenizerConfig};
+///
+/// let config = TokenizerConfig { channels: 32, ..TokenizerConfig::default() };
+/// let mut init = Initializer::seeded(&Device::flex(), 0);
+/// let model = Model {
+///     tokenizer: Tokenizer::new(&mut init, &config),
+///     tokenizer_config: config,
+///     prior: None,
+///     condition: None,
+///     info: ModelInfo::default(),
+/// };
+/// let folder = tempfile::tempdir().unwrap();
+/// let file = folder.path().join("model.safetensors");
+/// model.save(&file)?;
+/// let read = Model::load(&file, &Device::flex())?;
+/// assert_eq!(read.tokenizer_config, model.tokenizer_config);
+/// assert!(read.require_prior().is_err());
+/// # Ok::<(), smalti::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Model {
     pub tokenizer_config: TokenizerConfig,

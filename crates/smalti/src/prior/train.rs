@@ -26,6 +26,28 @@ use std::path::PathBuf;
 const MEASURED: usize = 512;
 
 /// What to train, and where to.
+///
+/// ```no_run
+/// use smalti::Device;
+/// use smalti::model::Model;
+/// use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
+/// use smalti::training::{Observer, model_file};
+///
+/// fn train(observer: &mut dyn Observer) -> smalti::Result<Model> {
+///     let mut recipe = PriorRecipe::default();
+///     recipe.training.data = "photos".into();
+///     recipe.training.condition = ConditionKind::Class;
+///     let tokenizer = model_file("runs/photos".as_ref())?;
+///     let job = PriorJob {
+///         recipe,
+///         tokenizer: Model::load(&tokenizer, &Device::flex())?,
+///         condition_tokenizer: None,
+///         out: "runs/prior".into(),
+///         resume: false,
+///     };
+///     Ok(prior::train(job, &Device::flex(), observer)?.model)
+/// }
+/// ```
 pub struct PriorJob {
     pub recipe: PriorRecipe,
     /// The tokenizer, on a device without autodiff.

@@ -11,6 +11,33 @@ use crate::prior::decoder::nats_of;
 use crate::prior::{Decoder, Gpt, PixelSnail, Prior, PriorConfig};
 
 /// A prior that draws: a GPT with a KV cache, a PixelSNAIL with a pass for every code.
+///
+/// ```
+/// use smalti::Device;
+/// use smalti::initializer::Initializer;
+/// use smalti::prior::{Gpt, PriorConfig};
+/// use smalti::sample::{Request, SampleOptions, Sampler, class_condition};
+///
+/// let config = PriorConfig {
+///     layers: 1,
+///     heads: 2,
+///     width: 16,
+///     rows: 2,
+///     columns: 2,
+///     block_size: 4,
+///     vocabulary_size: 8,
+///     ..PriorConfig::default()
+/// };
+/// config.check()?;
+/// let gpt = Gpt::new(&mut Initializer::seeded(&Device::flex(), 0), &config);
+/// let sampler = Sampler::new(gpt, &config, 8, SampleOptions::default())?;
+/// let request = Request::new(class_condition(&config, None)?, config.codes(), 1);
+/// let codes = sampler.draw(&[request.clone()], |_| {})?;
+/// assert_eq!(codes[0].len(), 4);
+/// // The seed decides.
+/// assert_eq!(sampler.draw(&[request], |_| {})?, codes);
+/// # Ok::<(), smalti::Error>(())
+/// ```
 pub struct Sampler {
     network: Network,
     config: PriorConfig,

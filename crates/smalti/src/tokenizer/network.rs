@@ -12,6 +12,20 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
 
 /// A VQGAN without its training losses. Field paths are the authors' checkpoint keys.
+///
+/// ```
+/// use smalti::initializer::Initializer;
+/// use smalti::tokenizer::{Tokenizer, TokenizerConfig};
+/// use smalti::{Device, Tensor};
+///
+/// let config = TokenizerConfig { channels: 32, ..TokenizerConfig::default() };
+/// let device = Device::flex();
+/// let tokenizer = Tokenizer::new(&mut Initializer::seeded(&device, 0), &config);
+/// let pixels = Tensor::<4>::zeros([1, 32, 64, 3], &device);
+/// let codes = tokenizer.encode(pixels).codes;
+/// assert_eq!(codes.dims(), [1, 8, 16]);
+/// assert_eq!(tokenizer.decode_codes(codes).dims(), [1, 32, 64, 3]);
+/// ```
 #[derive(Module, Debug)]
 pub struct Tokenizer {
     pub encoder: Encoder,

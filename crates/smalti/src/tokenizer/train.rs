@@ -26,6 +26,36 @@ const MEASURED: usize = 512;
 const CACHED: usize = 2 << 30;
 
 /// What to train, and where to.
+///
+/// ```no_run
+/// use smalti::Device;
+/// use smalti::tokenizer::{self, TokenizerJob, TokenizerRecipe, presets};
+/// use smalti::training::{Event, Observer};
+///
+/// struct Silent;
+///
+/// impl Observer for Silent {
+///     fn event(&mut self, _: Event<'_>) {}
+///
+///     fn interrupted(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// let mut recipe = TokenizerRecipe::default();
+/// presets::apply(&mut [&mut recipe.network, &mut recipe.training], &["small", "f4"])?;
+/// recipe.training.data = "photos".into();
+/// recipe.training.perceptual = "none".into();
+/// let job = TokenizerJob {
+///     recipe,
+///     out: "runs/photos".into(),
+///     resume: false,
+///     lpips: None,
+/// };
+/// let trained = tokenizer::train(job, &Device::flex(), &mut Silent)?;
+/// println!("{} steps", trained.model.info.step);
+/// # Ok::<(), smalti::Error>(())
+/// ```
 pub struct TokenizerJob {
     pub recipe: TokenizerRecipe,
     pub out: PathBuf,

@@ -86,7 +86,8 @@ fn draw(model: &Model, requests: &[Request], options: SampleOptions) -> Vec<Vec<
 
 /// The most probable codes without cache or packed weights: the network reads everything again for each.
 fn most_probable(model: &Model, condition: &dyn Conditioning) -> Vec<i64> {
-    let (config, gpt) = model.require_prior().unwrap();
+    let (config, prior) = model.require_prior().unwrap();
+    let gpt = prior.gpt().unwrap();
     let mut read = condition.tokens(&whole(config));
     let mut codes = vec![0; config.codes()];
     for cell in config.positions() {

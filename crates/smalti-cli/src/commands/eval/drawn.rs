@@ -173,12 +173,7 @@ impl Drawing {
     }
 
     /// Draws all samples and hands them to `put`, some at a time: their codes, and the pictures as `sizing` has them.
-    pub fn draw(
-        &self,
-        common: &Common,
-        sizing: Sizing,
-        put: &mut Put<'_>,
-    ) -> Result<()> {
+    pub fn draw(&self, common: &Common, sizing: Sizing, put: &mut Put<'_>) -> Result<()> {
         let each = self.grid[0] * self.grid[1];
         let mut steps = Steps::new(common, self.count() * each, "codes");
         let mut done = 0;

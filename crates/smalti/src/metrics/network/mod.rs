@@ -32,6 +32,18 @@ const AT_ONCE: usize = 16;
 const SMALLEST_INCEPTION: usize = 75;
 
 /// A classifier that gives the features of pictures, and their classes. In f32; its weights never change.
+///
+/// ```no_run
+/// use smalti::metrics::FeatureNetwork;
+/// use smalti::{Device, Tensor};
+///
+/// let file = "assets/weights/efficientnet-lite0.safetensors";
+/// let network = FeatureNetwork::open(file.as_ref(), &Device::flex())?;
+/// let pixels = Tensor::<4>::zeros([2, 256, 256, 3], &Device::flex());
+/// let features = network.features(pixels)?;
+/// assert_eq!(features.dims(), [2, network.dimension()]);
+/// # Ok::<(), smalti::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FeatureNetwork {
     classifier: Classifier,

@@ -55,6 +55,19 @@ pub trait Conditioning: Send + Sync {
 }
 
 /// Any of the conditions.
+///
+/// ```
+/// use smalti::prior::condition::{ClassCondition, Condition};
+///
+/// let condition = Condition::Class(ClassCondition {
+///     classes: 2,
+///     names: vec!["cat".into(), "dog".into()],
+/// });
+/// assert_eq!(condition.length(), 1);
+/// assert_eq!(condition.class(Some("dog"))?, Some(1));
+/// assert!(condition.class(Some("cow")).is_err());
+/// # Ok::<(), smalti::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Condition {
