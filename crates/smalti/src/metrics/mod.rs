@@ -3,10 +3,12 @@
 //! Of features, whatever network made them: [`FeatureStatistics`] and the [`FrechetDistance`] of two (FID), the
 //! [`KernelDistance`] (KID), [`ManifoldFigures`] (precision, recall, density, coverage), the [`InceptionScore`]. Of
 //! pictures: [`ssim`](ssim()) and [`ms_ssim`](ms_ssim()). Of codes: [`CodeHistogram`]. No figure depends on the number
-//! of threads. An [`Interval`] says how much of a difference is chance.
+//! of threads. An [`Interval`] says how much of a difference is chance. A [`Classifier`] says how probably a picture is
+//! of a class.
 
 mod bootstrap;
 mod chunks;
+pub mod classifier;
 mod distances;
 mod extrapolation;
 mod frechet;
@@ -29,6 +31,7 @@ mod testing;
 
 pub use bootstrap::{BootstrapSettings, Interval, bootstrap_frechet, bootstrap_mean};
 pub use chunks::ChunkedStatistics;
+pub use classifier::Classifier;
 pub use extrapolation::{FrechetExtrapolation, extrapolate};
 pub use frechet::{FrechetDistance, FrechetReference, frechet_distance};
 pub use histogram::{CodeFigures, CodeHistogram};
