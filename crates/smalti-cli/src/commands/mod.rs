@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+mod classifier;
 pub mod complete;
 pub mod decode;
 pub mod demo;
@@ -9,11 +10,13 @@ mod drawing;
 pub mod encode;
 pub mod eval;
 pub mod export;
+mod features;
 pub mod import;
 pub mod info;
 pub mod nll;
 pub mod prepare;
 pub mod reconstruct;
+mod rejection;
 pub mod remap;
 pub mod sample;
 pub mod train;

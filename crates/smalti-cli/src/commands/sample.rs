@@ -1,6 +1,7 @@
 //! `smalti sample`: new pictures from a prior.
 
 use super::drawing::{DrawArgs, View, check_count, decode_each, fit_a_sheet};
+use super::rejection::{Decoding, RejectionArgs};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
@@ -34,6 +35,8 @@ pub struct Sample {
     n: usize,
     #[command(flatten)]
     draw: DrawArgs,
+    #[command(flatten)]
+    rejection: RejectionArgs,
     /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a
     /// window
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
@@ -92,11 +95,30 @@ impl Sample {
         if let Some(file) = &self.codes {
             output::refuse_existing(file, self.overwrite)?;
         }
+        let classes = self.draw.classes(&config, self.n)?;
+        let rejection = self.rejection.prepare(common, &config, &classes)?;
         let mut neighbourhood = self.neighbourhood(common, &model, grid_size)?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
-        let mut view = View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
-        let codes = sampler.draw(&requests, |progress| view.show(progress))?;
-        view.finish();
+        let (codes, accepted) = match &rejection {
+            Some(rejection) => {
+                let decoding = Decoding {
+                    model: &model,
+                    grid: grid_size,
+                    plan: &plan,
+                };
+                let chance = (self.draw.seed(), options.batch);
+                let accepted = rejection.draw(common, &sampler, &requests, &decoding, chance)?;
+                let report = (rejection.json(&accepted), accepted.describe());
+                (accepted.codes, Some(report))
+            }
+            None => {
+                let mut view =
+                    View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
+                let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+                view.finish();
+                (codes, None)
+            }
+        };
         let nats = match self.nats {
             true => Some(sampler.nats_per_code(&requests, &codes)?),
             false => None,
@@ -129,7 +151,7 @@ impl Sample {
         if let Some(file) = &self.codes {
             let mut set = CodeSet::new(&model, grid_size[0], grid_size[1]);
             set.codes = codes.concat();
-            set.classes = self.draw.classes(&config, self.n)?;
+            set.classes = classes;
             output::folder_of(file)?;
             set.save(file)?;
         }
@@ -145,6 +167,7 @@ impl Sample {
             "codes": self.codes,
             "nats_per_code": nats,
             "neighbours": found,
+            "rejection": accepted.as_ref().map(|(json, _)| json),
         });
         output::print(common, json, || {
             let place = grid_path.unwrap_or(&self.out).display();
@@ -153,6 +176,7 @@ impl Sample {
                 let mean = nats.iter().sum::<f64>() / nats.len() as f64;
                 format!("{mean:.4} nats/code through the exact window")
             }));
+            lines.extend(accepted.map(|(_, text)| text));
             lines.extend(neighbourhood.map(|neighbourhood| neighbourhood.describe()));
             lines
         });

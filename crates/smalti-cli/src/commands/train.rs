@@ -1,5 +1,6 @@
-//! `smalti train tokenizer` and `smalti train prior`.
+//! `smalti train tokenizer`, `smalti train prior`, and `smalti train classifier`, which is in a file of its own.
 
+use super::classifier::TrainClassifier;
 use crate::progress::{Download, TrainingView};
 use crate::{Common, models, output};
 use clap::{Args, Subcommand, ValueEnum};
@@ -25,6 +26,10 @@ pub enum Train {
     ///
     /// Example: smalti train prior --tokenizer runs/photos --data photos --minutes 20 --out runs/prior
     Prior(TrainPrior),
+    /// What rates samples: a classifier of your own classes, from a folder with a folder of pictures for each
+    ///
+    /// Example: smalti train classifier --data photos --out photos.classifier
+    Classifier(TrainClassifier),
 }
 
 impl Train {
@@ -32,6 +37,7 @@ impl Train {
         match self {
             Self::Tokenizer(command) => command.run(common),
             Self::Prior(command) => command.run(common),
+            Self::Classifier(command) => command.run(common),
         }
     }
 }

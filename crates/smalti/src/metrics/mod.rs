@@ -19,6 +19,7 @@ mod linear_algebra;
 mod manifold;
 mod ms_ssim;
 pub mod network;
+mod prepared;
 mod protocol;
 mod random;
 pub mod reconstruction;
@@ -42,6 +43,7 @@ pub use kernel_distance::{
 pub use manifold::{ManifoldFigures, ManifoldSettings, manifold_figures};
 pub use ms_ssim::ms_ssim;
 pub use network::FeatureNetwork;
+pub use prepared::{PreparedReference, SetFigures};
 pub use protocol::Protocol;
 pub use reconstruction::{ReconstructionFigures, ReconstructionMeter};
 pub use rows::FeatureRows;

@@ -30,6 +30,11 @@ impl FeatureNetwork {
         Ok(features)
     }
 
+    /// Whether `other` gives the same features: it has the same weights and prepares pictures alike.
+    pub fn is_like(&self, other: &FeatureNetwork) -> bool {
+        self.checksum == other.checksum && self.preprocessing == other.preprocessing
+    }
+
     /// The logits of the classes, `[n, classes]` row-major, from features `[n, d]`; without the last layer's bias as
     /// the Inception Score has them where `unbiased` says so.
     pub fn logits_of(&self, features: &[f32], unbiased: bool) -> Vec<f32> {
