@@ -53,7 +53,8 @@ impl ClassifierArgs {
         }
         Classifier::load(Path::new(text), |info| match &self.classifier_network {
             Some(file) => FeatureNetwork::open(file, &models::device()),
-            None => load_network(&info.network, common),
+            // A name from a file is no path.
+            None => load_network(catalogue::network(&info.network)?.name, common),
         })
     }
 }

@@ -1,17 +1,14 @@
 //! `smalti eval sweep`: how the figures of samples depend on how they are drawn, and on how many of them are kept.
 
-use super::grid::{AXES, Cell, Lists};
+use super::grid::{Cell, Lists};
 use super::results::{Record, Results};
+use super::sweep_page::{Names, page, text_table};
 use crate::commands::features::{ClassifierArgs, load_network};
 use crate::commands::rejection::{self, CandidateView};
-use crate::report::page::Page;
-use crate::report::plot::{Line, lines};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::{Value, json};
-use smalti::metrics::{
-    Classifier, FeatureNetwork, FeatureStatistics, PreparedReference, Protocol, SetFigures,
-};
+use smalti::metrics::{Classifier, FeatureNetwork, FeatureStatistics, PreparedReference, Protocol};
 use smalti::model::Model;
 use smalti::ops::Precision;
 use smalti::prior::condition::Condition;
@@ -20,7 +17,6 @@ use smalti::sample::rejection::{Candidate, Wanted, plan, reject};
 use smalti::sample::{
     Request, SampleOptions, Sampler, WeightFormat, class_condition, decode_pictures, picture_seed,
 };
-use smalti::weights::classifier::Classifier as NetworkKind;
 use smalti::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -87,6 +83,9 @@ pub struct EvalSweep {
     overwrite: bool,
 }
 
+/// Pictures that go through the decoder at once.
+const DECODED: usize = 8;
+
 /// All that samples are drawn and measured with.
 struct Bench {
     model: Model,
@@ -122,7 +121,8 @@ impl EvalSweep {
         let cells = lists.cells(self.all)?;
         let bench = self.bench(common, &cells)?;
         output::folder(&self.out)?;
-        let mut results = Results::open(&self.out.join("results.jsonl"), self.protocol(&bench)?)?;
+        let path = self.out.join("results.jsonl");
+        let mut results = Results::open(&path, self.protocol(&bench)?, bench.ranked_by())?;
         let missing: Vec<Cell> = cells
             .iter()
             .copied()
@@ -290,29 +290,14 @@ impl EvalSweep {
         })
     }
 
-    /// All that results of one folder have in common.
+    /// All that results of one folder have in common, besides what ranks samples.
     fn protocol(&self, bench: &Bench) -> Result<Value> {
-        // Floats as texts: one that is read back from JSON may differ in its last digit.
-        let classifier = bench.classifier.as_ref().map(|(classifier, _)| {
-            let info = classifier.info();
-            json!({
-                "network": classifier.network().name(),
-                "checksum": classifier.network().checksum(),
-                "classes": classifier.names().len(),
-                "data": info.map(|info| &info.data),
-                "size": info.map(|info| info.size),
-                "pictures": info.map(|info| info.pictures),
-                "penalty": info.map(|info| info.penalty.to_string()),
-                "accuracy": info.and_then(|info| info.accuracy).map(|share| share.to_string()),
-            })
-        });
         Ok(json!({
             "model": self.model,
             "step": bench.model.info.step,
             "tokenizer": bench.model.tokenizer_hash(),
             "codes": bench.model.tokenizer_config.codes(),
             "features": self.features_protocol(bench)?,
-            "classifier": classifier,
             "n": self.n,
             "seed": self.seed,
             "manifold_pictures": self.manifold_pictures,
@@ -329,6 +314,23 @@ fn is_statistics(path: &Path) -> bool {
 }
 
 impl Bench {
+    /// What ranks samples, for the results. Floats are texts: one that is read back from JSON may differ in its last
+    /// digit.
+    fn ranked_by(&self) -> Option<Value> {
+        let (classifier, _) = self.classifier.as_ref()?;
+        let info = classifier.info();
+        Some(json!({
+            "network": classifier.network().name(),
+            "checksum": classifier.network().checksum(),
+            "classes": classifier.names().len(),
+            "data": info.map(|info| &info.data),
+            "size": info.map(|info| info.size),
+            "pictures": info.map(|info| info.pictures),
+            "penalty": info.map(|info| info.penalty.to_string()),
+            "accuracy": info.and_then(|info| info.accuracy).map(|share| share.to_string()),
+        }))
+    }
+
     /// The side of the samples.
     fn side(&self) -> Result<usize> {
         let grid = [self.config.rows, self.config.columns];
@@ -352,7 +354,7 @@ impl Bench {
         let requests = round.iter().map(request).collect::<Result<Vec<_>>>()?;
         let codes = sampler.draw(&requests, |_| ())?;
         let grid = [self.config.rows, self.config.columns];
-        let pictures = decode_pictures(&self.model, &codes, grid, round.len());
+        let pictures = decode_pictures(&self.model, &codes, grid, DECODED);
         let features = self.network.features_of(&pictures)?;
         let probabilities = match &self.classifier {
             None => vec![1.0; round.len()],
@@ -372,139 +374,4 @@ impl Bench {
         });
         Ok(rated.collect())
     }
-}
-
-/// What figures of the network's features are called: those of the literature are of one network only.
-struct Names {
-    frechet: String,
-    kernel: String,
-    score: String,
-}
-
-impl Names {
-    fn of(network: &FeatureNetwork) -> Self {
-        let short = match network.classifier() {
-            NetworkKind::Inception => {
-                return Self {
-                    frechet: "FID".into(),
-                    kernel: "KID".into(),
-                    score: "IS".into(),
-                };
-            }
-            NetworkKind::InceptionTorchvision => "torchvision",
-            NetworkKind::EfficientNetLite0 => "lite0",
-        };
-        Self {
-            frechet: format!("FD-{short}"),
-            kernel: format!("KD-{short}"),
-            score: format!("IS-{short}"),
-        }
-    }
-
-    fn headings(&self) -> [&str; 9] {
-        [
-            "accept",
-            "top-k",
-            "top-p",
-            "temperature",
-            &self.frechet,
-            &self.kernel,
-            &self.score,
-            "precision",
-            "recall",
-        ]
-    }
-}
-
-/// A row of the table.
-fn row(record: &Record) -> Vec<String> {
-    let known = |value: Option<f64>, decimals: usize| match value {
-        Some(value) => format!("{value:.decimals$}"),
-        None => "–".to_string(),
-    };
-    let SetFigures {
-        frechet,
-        kernel,
-        manifold,
-        score,
-    } = &record.figures;
-    let mut cells: Vec<String> = AXES.map(|axis| axis.shown(&record.cell)).to_vec();
-    cells.push(format!("{:.2}", frechet.distance));
-    cells.push(known(kernel.as_ref().map(|kernel| kernel.mean), 5));
-    cells.push(known(score.as_ref().map(|score| score.mean), 2));
-    cells.push(known(manifold.as_ref().map(|found| found.precision), 3));
-    cells.push(known(manifold.as_ref().map(|found| found.recall), 3));
-    cells
-}
-
-/// The table as lines of text, columns below each other.
-fn text_table(records: &[&Record], names: &Names) -> Vec<String> {
-    let headings = names.headings().map(str::to_string).to_vec();
-    let rows: Vec<Vec<String>> = std::iter::once(headings)
-        .chain(records.iter().map(|record| row(record)))
-        .collect();
-    let width = |column: usize| {
-        let lengths = rows.iter().map(|row| row[column].chars().count());
-        lengths.max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..AXES.len() + 5).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, &width)| format!("{cell:>width$}"))
-            .collect();
-        cells.join("  ")
-    };
-    rows.iter().map(line).collect()
-}
-
-/// The page: a table, and plots along every list that has several values.
-fn page(lists: &Lists, records: &[&Record], names: &Names, protocol: &Value) -> Page {
-    // To draw among all codes is to draw among that many.
-    let codes = protocol["codes"].as_f64().unwrap_or(1.0);
-    let mut page = Page::new("Sweep");
-    let rows: Vec<Vec<String>> = records.iter().map(|record| row(record)).collect();
-    page.table(&names.headings(), &rows);
-    for axis in AXES {
-        let along: Vec<&Record> = records
-            .iter()
-            .copied()
-            .filter(|record| lists.is_along(axis, &record.cell))
-            .collect();
-        if along.len() < 2 {
-            continue;
-        }
-        let x = |cell: &Cell| match axis.value(cell) {
-            0.0 => codes,
-            value => value,
-        };
-        let line = |name: &str, value: fn(&SetFigures) -> Option<f64>| {
-            let point = |record: &&Record| Some((x(&record.cell), value(&record.figures)?));
-            let mut points: Vec<(f64, f64)> = along.iter().filter_map(point).collect();
-            points.sort_by(|left, right| left.0.total_cmp(&right.0));
-            Line::new(name, points)
-        };
-        let frechet = line(&names.frechet, |figures| Some(figures.frechet.distance));
-        let score = line(&names.score, |figures| Some(figures.score.as_ref()?.mean));
-        let manifold = [
-            line("precision", |figures| {
-                Some(figures.manifold.as_ref()?.precision)
-            }),
-            line("recall", |figures| Some(figures.manifold.as_ref()?.recall)),
-        ];
-        let plots = [
-            (&names.frechet, vec![frechet]),
-            (&names.score, vec![score]),
-            (&"precision and recall".to_string(), manifold.into()),
-        ]
-        .map(|(figure, drawn)| {
-            let title = format!("{figure} by {}", axis.name());
-            lines(&title, axis.name(), figure, &drawn, axis.is_logarithmic())
-        });
-        for plot in plots {
-            page.plot(&plot);
-        }
-    }
-    page.protocol(protocol);
-    page
 }

@@ -172,8 +172,8 @@ impl ClassifierInfo {
         ];
         match settings.into_iter().find(|(_, own, given)| own != given) {
             Some((what, own, given)) => Err(Error::input(format!(
-                "the classifier was trained on features of the {what} {own:?}, not of {given:?}: give it that network, \
-                 or train it anew"
+                "the classifier was trained with the {what} {own:?}, not {given:?}: give it the network it was trained \
+                 with, or train it anew"
             ))),
             None => Ok(()),
         }
