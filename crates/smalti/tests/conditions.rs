@@ -22,7 +22,7 @@ use steering::{assert_drawn_in_place, assert_given_is_learned, assert_steers};
 use training::{Learned, learn, settings, tokenizer_of};
 
 /// Steps that teach a prior to draw under a second picture; to tell right ones from wrong ones takes half as many.
-const STEPS: u64 = 800;
+const STEPS: u64 = 1200;
 
 /// A prior under pictures of a folder of the album, with a tokenizer of its own where a kind is named.
 fn under_pictures(training: PriorTraining, name: &str, own: Option<Kind>) -> Learned {

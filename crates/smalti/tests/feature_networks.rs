@@ -9,8 +9,12 @@ mod harness;
 use burn::tensor::{Shape, Tensor, TensorData};
 use common::{assert_near, device, read, repository, unpacked_weights, values};
 use harness::generate;
+use image::{Rgb, RgbImage};
 use smalti::checkpoint::{HostTensor, TensorMap, write_torch};
-use smalti::metrics::FeatureNetwork;
+use smalti::data::write_png;
+use smalti::metrics::classifier::ClassifierTraining;
+use smalti::metrics::network::Preprocessing;
+use smalti::metrics::{self, FeatureNetwork};
 use smalti::weights::classifier::Classifier;
 use smalti::weights::import::install;
 use std::io::Write;
@@ -173,4 +177,99 @@ fn photographs_are_classified() {
         let sum: f32 = features.iter().sum();
         assert_near(name, &[sum / features.len() as f32], &[mean], 1e-4);
     }
+}
+
+/// A picture of noise around a colour.
+fn noise(index: u32, red: bool) -> RgbImage {
+    RgbImage::from_fn(24, 16 + index % 3, |x, y| {
+        let level = (x * 37 + y * 91 + index * 53 + x * y * (7 + index)) % 128;
+        match red {
+            true => Rgb([127 + level as u8, level as u8, 20]),
+            false => Rgb([20, level as u8, 127 + level as u8]),
+        }
+    })
+}
+
+#[test]
+fn a_classifier_of_ones_own_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, path) = (
+        folder.path().join("data"),
+        folder.path().join("published.pth"),
+    );
+    let weights = generated("efficientnet-lite0", ("_conv", 1.4));
+    write_torch(&path, "", &weights, &[]).unwrap();
+    for (name, red) in [("blue", false), ("red", true)] {
+        std::fs::create_dir_all(data.join(name)).unwrap();
+        for index in 0..8 {
+            let file = data.join(name).join(format!("{index}.png"));
+            write_png(&file, &noise(index, red)).unwrap();
+        }
+    }
+    let network = || FeatureNetwork::open(&path, &device()).unwrap();
+    let settings = ClassifierTraining {
+        validation: 0.25,
+        ..ClassifierTraining::default()
+    };
+    let mut heard = Vec::new();
+    let trained = metrics::Classifier::train(network(), &data, &settings, &mut |done, total| {
+        heard.push((done, total));
+    });
+    let (classifier, notes) = trained.unwrap();
+    assert!(notes.is_empty(), "{notes:?}");
+    assert_eq!(heard.last(), Some(&(16, 16)));
+    let info = classifier.info().unwrap();
+    assert_eq!((info.pictures, info.held_back), (12, 4));
+    assert_eq!(info.accuracy, Some(1.0));
+
+    let unseen = [noise(40, true), noise(41, false)];
+    let probabilities = classifier.probabilities(&unseen).unwrap();
+    let columns = classifier
+        .columns(&["red".into(), "blue".into()], 2)
+        .unwrap();
+    assert_eq!(columns, [1, 0]);
+    assert!(
+        probabilities[1] > 0.5 && probabilities[2] > 0.5,
+        "{probabilities:?}"
+    );
+
+    let file = folder.path().join("own.classifier");
+    classifier.save(&file).unwrap();
+    let read = metrics::Classifier::load(&file, |_| Ok(network())).unwrap();
+    assert_eq!(read.probabilities(&unseen).unwrap(), probabilities);
+    let other = network()
+        .with_preprocessing(Preprocessing::PYTORCH_FID)
+        .unwrap();
+    let error = metrics::Classifier::load(&file, |_| Ok(other)).unwrap_err();
+    assert!(error.to_string().contains("preprocessing"), "{error}");
+}
+
+/// Classes are found by their names in WordNet, and by their numbers where a prior has all of them.
+#[test]
+fn a_networks_own_classes() {
+    let weights = generated("efficientnet-lite0", ("_conv", 1.4));
+    let network = FeatureNetwork::new(Classifier::EfficientNetLite0, &weights, &device()).unwrap();
+    let classifier = metrics::Classifier::of_network(network);
+    let columns = |names: &[&str], count: usize| {
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let columns = classifier.columns(&names, count);
+        columns.map_err(|error| error.to_string())
+    };
+    assert_eq!(columns(&["n02123045", "n01440764"], 2).unwrap(), [281, 0]);
+    assert_eq!(columns(&[], 1000).unwrap()[999], 999);
+    let error = columns(&[], 10).unwrap_err();
+    assert!(error.contains("10 classes without names"), "{error}");
+    let error = columns(&["n02123045", "cats", "dogs"], 3).unwrap_err();
+    assert!(
+        error.contains("2 of the prior's 3 classes: cats, dogs ("),
+        "{error}"
+    );
+
+    let features = values(classifier.network().features(pictures()).unwrap());
+    let found = classifier.probabilities_of(&features).unwrap();
+    let expected = classifier.network().features(pictures()).unwrap();
+    let expected = values(classifier.network().probabilities(expected));
+    let found: Vec<f32> = found.iter().map(|&share| share as f32).collect();
+    assert_near("probabilities", &found, &expected, 1e-5);
+    assert!(classifier.save(Path::new("nowhere")).is_err());
 }

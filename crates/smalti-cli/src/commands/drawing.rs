@@ -116,6 +116,11 @@ impl DrawArgs {
         Ok(options)
     }
 
+    /// What decides all chance.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// How tokenizers run on big pictures.
     pub fn tile_options(&self) -> TileOptions {
         self.tiles.options()

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+mod classifier;
 pub mod complete;
 pub mod completions;
 mod conditions;
@@ -11,12 +12,14 @@ mod drawing;
 pub mod encode;
 pub mod eval;
 pub mod export;
+mod features;
 pub mod import;
 pub mod info;
 pub mod man;
 pub mod nll;
 pub mod prepare;
 pub mod reconstruct;
+mod rejection;
 pub mod remap;
 pub mod sample;
 pub mod train;

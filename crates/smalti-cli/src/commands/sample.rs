@@ -1,6 +1,7 @@
 //! `smalti sample`: new pictures from a prior.
 
 use super::drawing::{DrawArgs, Requests, View, check_count, decode_each, fit_a_sheet};
+use super::rejection::{Decoding, RejectionArgs};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
@@ -37,6 +38,8 @@ pub struct Sample {
     n: Option<usize>,
     #[command(flatten)]
     draw: DrawArgs,
+    #[command(flatten)]
+    rejection: RejectionArgs,
     /// Size of the pictures in pixels, as WIDTHxHEIGHT; what is larger than the prior's own pictures is drawn through a
     /// window
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
@@ -106,11 +109,29 @@ impl Sample {
             output::refuse_existing(file, self.overwrite)?;
         }
         let (config, gpt) = model.take_prior()?;
+        let rejection = self.rejection.prepare(common, &config, &classes)?;
         let mut neighbourhood = self.neighbourhood(common, &model, grid_size)?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
-        let mut view = View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
-        let codes = sampler.draw(&requests, |progress| view.show(progress))?;
-        view.finish();
+        let (codes, accepted) = match &rejection {
+            Some(rejection) => {
+                let decoding = Decoding {
+                    model: &model,
+                    grid: grid_size,
+                    plan: &plan,
+                };
+                let chance = (self.draw.seed(), options.batch);
+                let accepted = rejection.draw(common, &sampler, &requests, &decoding, chance)?;
+                let report = (rejection.json(&accepted), accepted.describe());
+                (accepted.codes, Some(report))
+            }
+            None => {
+                let mut view =
+                    View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
+                let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+                view.finish();
+                (codes, None)
+            }
+        };
         let nats = match self.nats {
             true => Some(sampler.nats_per_code(&requests, &codes)?),
             false => None,
@@ -163,6 +184,7 @@ impl Sample {
             "codes": self.codes,
             "nats_per_code": nats,
             "neighbours": found,
+            "rejection": accepted.as_ref().map(|(json, _)| json),
         });
         output::print(common, json, || {
             let place = grid_path.unwrap_or(&self.out).display();
@@ -171,6 +193,7 @@ impl Sample {
                 let mean = nats.iter().sum::<f64>() / nats.len() as f64;
                 format!("{mean:.4} nats/code through the exact window")
             }));
+            lines.extend(accepted.map(|(_, text)| text));
             lines.extend(neighbourhood.map(|neighbourhood| neighbourhood.describe()));
             lines
         });

@@ -1,7 +1,9 @@
-//! `smalti train tokenizer` and `smalti train prior`; without a stage, both ([`whole`]).
+//! `smalti train tokenizer` and `smalti train prior`; without a stage, both ([`whole`]). `smalti train classifier` is in a file
+//! of its own.
 
 mod whole;
 
+use super::classifier::TrainClassifier;
 use crate::progress::{Download, TrainingView};
 use crate::{Common, models, output};
 use clap::{Args, Subcommand, ValueEnum};
@@ -36,6 +38,10 @@ enum Stage {
     ///
     /// Example: smalti train prior --tokenizer runs/photos --data photos --minutes 20 --out runs/prior
     Prior(TrainPrior),
+    /// What rates samples: a classifier of your own classes, from a folder with a folder of pictures for each
+    ///
+    /// Example: smalti train classifier --data photos --out photos.classifier
+    Classifier(TrainClassifier),
 }
 
 impl Train {
@@ -43,6 +49,7 @@ impl Train {
         match self.stage {
             Some(Stage::Tokenizer(command)) => command.run(common),
             Some(Stage::Prior(command)) => command.run(common),
+            Some(Stage::Classifier(command)) => command.run(common),
             None => self.whole.run(common),
         }
     }

@@ -16,7 +16,7 @@ use super::linear_algebra::{Factor, cholesky, eigenvalues, product};
 use super::rows::check_dimensions;
 use super::statistics::FeatureStatistics;
 use crate::error::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smalti_kernels::matmul::Matrix;
 
 /// One side of the distance, prepared for any number of others.
@@ -28,7 +28,7 @@ pub struct FrechetReference {
 }
 
 /// A Fréchet distance and what it is made of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FrechetDistance {
     pub distance: f64,
     /// The part of the means.

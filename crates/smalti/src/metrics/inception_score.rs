@@ -4,7 +4,7 @@
 
 use super::rows::FeatureRows;
 use crate::error::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Adds up over pictures in constant memory. The score is the mean over several parts of the pictures, to which they
 /// are dealt in turn: so pictures may come class by class.
@@ -26,7 +26,7 @@ struct Split {
 }
 
 /// Mean and standard deviation over the parts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InceptionScore {
     pub mean: f64,
     pub standard_deviation: f64,

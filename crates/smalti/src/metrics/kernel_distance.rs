@@ -9,7 +9,7 @@ use super::rows::FeatureRows;
 use crate::error::{Error, Result};
 use rand::seq::index;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smalti_kernels::matmul::Matrix;
 
 /// Pictures whose kernel with as many others is held at a time.
@@ -36,7 +36,7 @@ impl Default for KernelDistanceSettings {
 }
 
 /// The kernel distance over subsets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KernelDistance {
     pub mean: f64,
     /// Of the subsets' distances; not the error of their mean.

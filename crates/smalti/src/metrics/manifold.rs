@@ -9,7 +9,7 @@
 use super::distances::{DistanceBlock, for_each_block, nearest_distances};
 use super::rows::FeatureRows;
 use crate::error::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The k of either pair of figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Default for ManifoldSettings {
 }
 
 /// All but the density are shares.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ManifoldFigures {
     /// Of the generated pictures, how many lie in a ball of real ones.
     pub precision: f64,

@@ -4,10 +4,12 @@
 //! [`KernelDistance`] (KID), [`ManifoldFigures`] (precision, recall, density, coverage), the [`InceptionScore`]. A
 //! [`FeatureCollector`] takes in what [`compare`] computes all of these from. Of pictures: [`ssim`](ssim()) and
 //! [`ms_ssim`](ms_ssim()). Of codes: [`CodeHistogram`], and under a prior the [`LikelihoodMeter`]. No figure depends on
-//! the number of threads. An [`Interval`] says how much of a difference is chance.
+//! the number of threads. An [`Interval`] says how much of a difference is chance. A
+//! [`Classifier`] says how probably a picture is of a class.
 
 mod bootstrap;
 mod chunks;
+pub mod classifier;
 mod collector;
 mod comparison;
 mod distances;
@@ -22,6 +24,7 @@ mod manifold;
 mod ms_ssim;
 mod names;
 pub mod network;
+mod prepared;
 mod protocol;
 mod random;
 pub mod reconstruction;
@@ -34,6 +37,7 @@ mod testing;
 
 pub use bootstrap::{BootstrapSettings, Interval, bootstrap_frechet, bootstrap_mean};
 pub use chunks::ChunkedStatistics;
+pub use classifier::Classifier;
 pub use collector::{CollectorSettings, FeatureCollector, PictureFeatures};
 pub use comparison::{Comparison, ComparisonSettings, Reference, compare};
 pub use extrapolation::{FrechetExtrapolation, extrapolate};
@@ -48,6 +52,7 @@ pub use manifold::{ManifoldFigures, ManifoldSettings, manifold_figures};
 pub use ms_ssim::ms_ssim;
 pub use names::FigureNames;
 pub use network::FeatureNetwork;
+pub use prepared::{PreparedReference, SetFigures};
 pub use protocol::Protocol;
 pub use reconstruction::{
     Likeness, ReconstructionFigures, ReconstructionIntervals, ReconstructionMeter,

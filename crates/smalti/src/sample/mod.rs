@@ -8,6 +8,7 @@ pub mod neighbours;
 mod next_code;
 mod path;
 mod reader;
+pub mod rejection;
 mod request;
 mod sampler;
 

@@ -1,4 +1,4 @@
-//! Tiny tokenizers and priors of drawn pictures: 16 × 16 pixels to 4 × 4 codes. Nothing is dropped out, because masks
+//! Tiny tokenizers and priors of drawn pictures: 16 × 16 pixels to 8 × 8 codes. Nothing is dropped out, because masks
 //! come from a generator that all threads share, and what is learned must not depend on which tests run beside.
 
 use crate::album::{SEED, SIZE, VALIDATION, album};
@@ -77,7 +77,7 @@ fn train_tokenizer(name: &str, kind: Kind) -> PathBuf {
         in_channels: channels,
         out_channels: channels,
         channels: 32,
-        channel_multipliers: vec![1, 1, 1],
+        channel_multipliers: vec![1, 1],
         z_channels: 32,
         codebook_size: 64,
         ..TokenizerConfig::default()
@@ -99,7 +99,7 @@ pub fn settings(condition: ConditionKind) -> PriorTraining {
         data: album().path("pictures"),
         condition,
         condition_dropout: 0.1,
-        steps: 400,
+        steps: 600,
         size: SIZE as usize,
         validation: VALIDATION,
         batch: 32,

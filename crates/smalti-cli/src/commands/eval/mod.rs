@@ -2,10 +2,14 @@
 
 mod drawn;
 mod features;
+mod grid;
 mod pictures;
 mod prior;
 mod reconstruction;
+mod results;
 mod samples;
+mod sweep;
+mod sweep_page;
 
 use crate::report::{Figure, Page, protocol_lines, table};
 use crate::{Common, output, progress};
@@ -29,6 +33,10 @@ pub enum Eval {
     ///
     /// Example: smalti eval prior --model runs/prior --report prior.html
     Prior(prior::EvalPrior),
+    /// How figures of samples change with temperature, top-k, top-p and the share that a classifier keeps
+    ///
+    /// Example: smalti eval sweep --model run --reference photos --features efficientnet-lite0 --top-k 50,100 -n 500 --out sweep
+    Sweep(Box<sweep::EvalSweep>),
 }
 
 impl Eval {
@@ -37,6 +45,7 @@ impl Eval {
             Self::Reconstruction(command) => command.run(common),
             Self::Samples(command) => command.run(common),
             Self::Prior(command) => command.run(common),
+            Self::Sweep(command) => command.run(common),
         }
     }
 }

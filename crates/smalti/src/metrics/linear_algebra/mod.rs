@@ -24,14 +24,14 @@ pub(super) fn product(
 }
 
 /// Adds `factor` times `source` to `target`.
-fn add_scaled(target: &mut [f64], factor: f64, source: &[f64]) {
+pub(super) fn add_scaled(target: &mut [f64], factor: f64, source: &[f64]) {
     for (target, source) in target.iter_mut().zip(source) {
         *target += factor * source;
     }
 }
 
 /// The inner product of two vectors of one length, in eight sums so that it can use vector registers.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     let ((lefts, left_rest), (rights, right_rest)) =
         (left.as_chunks::<8>(), right.as_chunks::<8>());
     let mut sums = [0.0; 8];

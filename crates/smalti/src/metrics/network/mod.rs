@@ -7,6 +7,7 @@ mod efficientnet;
 pub mod file;
 mod folded;
 mod inception;
+mod pictures;
 pub mod preprocess;
 
 pub use file::{Features, read_features};
