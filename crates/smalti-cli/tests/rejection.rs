@@ -7,41 +7,11 @@ use image::RgbImage;
 use smalti::checkpoint::{HostTensor, TensorMap, write_plain_tensors};
 use smalti::data::{drawn, read_image, write_png};
 use smalti::metrics::{Classifier, FeatureNetwork};
-use smalti::weights::classifier;
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 
 fn json(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
-/// Weights of EfficientNet-lite0 that nobody trained: kernels by chance, normalisations that leave everything as it is.
-fn network(folder: &Path, seed: u64) -> PathBuf {
-    let mut state = seed;
-    let mut uniform = move || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
-    };
-    let tensors: TensorMap = classifier::Classifier::EfficientNetLite0
-        .tensors()
-        .into_iter()
-        .map(|(key, shape)| {
-            let count: usize = shape.iter().product();
-            let inputs: usize = shape.iter().skip(1).product();
-            let spread = (6.0 / inputs as f32).sqrt();
-            let values: Vec<f32> = match shape.len() {
-                1 if key.ends_with("running_var") || key.ends_with("weight") => vec![1.0; count],
-                1 => vec![0.0; count],
-                _ => (0..count).map(|_| spread * uniform()).collect(),
-            };
-            (key, HostTensor::f32(shape, values))
-        })
-        .collect();
-    let path = folder.join(format!("network-{seed}.safetensors"));
-    write_plain_tensors(&path, &tensors).unwrap();
-    path
 }
 
 /// A prior with two classes, what it has seen, a network, and a classifier of the same classes.
@@ -61,7 +31,8 @@ fn trained() -> Trained {
     let (tokenizer, prior) = (place("tokenizer"), place("prior"));
     train_tokenizer(&data, &tokenizer, "3", &[]);
     train_prior(&data, &tokenizer, &prior, "3", &["--condition", "class"]);
-    let (network, classifier) = (network(folder.path(), 1), place("own.classifier"));
+    let (network, classifier) = (place("network.safetensors"), place("own.classifier"));
+    untrained_classifier(&network, 1);
     train_classifier(&data, &network, &classifier, &[]);
     Trained {
         folder,
@@ -171,7 +142,8 @@ fn a_classifier_says_what_it_is_worth() {
     let data = pictures(folder.path(), 2, 6, 16);
     write_png(&data.join("loose.png"), &drawn::draw(0, 9, 16)).unwrap();
     std::fs::write(data.join("circle/broken.png"), "no picture").unwrap();
-    let network = network(folder.path(), 1);
+    let network = folder.path().join("network.safetensors");
+    untrained_classifier(&network, 1);
     let out = folder.path().join("own.classifier");
     let more = ["--validation", "0.34", "--size", "8"];
     let report = train_classifier(&data, &network, &out, &more);
@@ -259,7 +231,8 @@ fn what_cannot_be_ranked_is_refused() {
         of(prior, &classifier, network_file),
         &["cross", "train classifier"],
     );
-    let random = network(trained.folder.path(), 2);
+    let random = trained.folder.path().join("random.safetensors");
+    untrained_classifier(&random, 2);
     refuses(of(prior, own, &random), &["checksum"]);
     refuses(of(prior, network_file, network_file), &["no classifier"]);
     let unconditional = place("unconditional");

@@ -2,8 +2,10 @@
 
 #![allow(dead_code)]
 
+use smalti::checkpoint::{HostTensor, TensorMap, write_plain_tensors};
 use smalti::data::drawn::{SHAPES, draw};
 use smalti::data::write_png;
+use smalti::weights::classifier::Classifier;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -143,4 +145,31 @@ pub fn train_prior(
 /// The model file of a checkpoint.
 pub fn model(run: &Path, step: u64) -> PathBuf {
     run.join(format!("checkpoints/{step:08}/model.safetensors"))
+}
+
+/// Writes weights of EfficientNet-lite0 that nobody trained: kernels by chance, normalisations that leave everything as it is.
+pub fn untrained_classifier(path: &Path, seed: u64) {
+    let mut state = seed;
+    let mut uniform = move || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1_u32 << 23) as f32 - 1.0
+    };
+    let tensors: TensorMap = Classifier::EfficientNetLite0
+        .tensors()
+        .into_iter()
+        .map(|(key, shape)| {
+            let count: usize = shape.iter().product();
+            let inputs: usize = shape.iter().skip(1).product();
+            let spread = (6.0 / inputs as f32).sqrt();
+            let values: Vec<f32> = match shape.len() {
+                1 if key.ends_with("running_var") || key.ends_with("weight") => vec![1.0; count],
+                1 => vec![0.0; count],
+                _ => (0..count).map(|_| spread * uniform()).collect(),
+            };
+            (key, HostTensor::f32(shape, values))
+        })
+        .collect();
+    write_plain_tensors(path, &tensors).unwrap();
 }

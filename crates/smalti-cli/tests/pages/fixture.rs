@@ -1,10 +1,10 @@
 //! Everything that the pages mention, small: made once, and copied beside each page's commands.
 
-use crate::common::{TINY, TINY_PRIOR, command};
+use crate::common::{TINY, TINY_PRIOR, command, untrained_classifier};
 use image::{GrayImage, Luma, RgbImage};
 use smalti::data::drawn::{SHAPES, draw};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Side of the pictures; those of the tiny networks are half as large.
@@ -14,7 +14,7 @@ const SIDE: u32 = 32;
 const COUNT: u64 = 12;
 
 /// What there is, by the names that the pages use.
-const ITEMS: [&str; 16] = [
+const ITEMS: [&str; 18] = [
     "photos",
     "photo.png",
     "maps",
@@ -24,7 +24,9 @@ const ITEMS: [&str; 16] = [
     "train2017",
     "person_keypoints_train2017.json",
     "assets/emoji",
+    "animals",
     "runs/photos",
+    "runs/animals",
     "run",
     "M",
     "last.ckpt",
@@ -42,10 +44,18 @@ impl Fixture {
         fixture.pictures();
         fixture.people();
         fixture.models();
+        let weights = fixture.assets().join("weights");
+        fs::create_dir_all(&weights).unwrap();
+        untrained_classifier(&weights.join("efficientnet-lite0.safetensors"), 1);
         for item in ITEMS {
             assert!(fixture.0.path().join(item).exists(), "{item} is missing");
         }
         fixture
+    }
+
+    /// Where the networks of others lie: one classifier, which nobody trained.
+    pub fn assets(&self) -> PathBuf {
+        self.0.path().join("networks")
     }
 
     /// Copies all items into `folder` but those that are made there.
@@ -86,6 +96,8 @@ impl Fixture {
             let category = SHAPES[index as usize % 2];
             let emoji = place(&format!("assets/emoji/{category}"));
             picture.save(emoji.join(format!("{name}.png"))).unwrap();
+            let animals = place(&format!("animals/{category}"));
+            picture.save(animals.join(format!("{name}.png"))).unwrap();
         }
         draw(0, COUNT, SIDE)
             .save(self.0.path().join("photo.png"))
@@ -107,7 +119,8 @@ impl Fixture {
         fs::write(file, contents.to_string()).unwrap();
     }
 
-    /// `runs/photos` is a tokenizer, `run` one that other programs have too, `M` has a prior.
+    /// `runs/photos` is a tokenizer, `run` one that other programs have too, `M` and
+    /// `runs/animals` have priors, the latter under classes.
     fn models(&self) {
         let train = |out: &str, more: &[&str]| {
             let base = [
@@ -125,19 +138,26 @@ impl Fixture {
         train("runs/photos", &[]);
         let nearest = ["--preset", "classic", "--set", "attention_resolutions=[]"];
         train("run", &nearest);
-        let prior = [
-            "train",
-            "prior",
-            "--data",
-            "photos",
-            "--tokenizer",
-            "runs/photos",
-            "--steps",
-            "2",
-            "--out",
-            "M",
-        ];
-        self.run(&[&prior[..], &TINY_PRIOR].concat());
+        for (data, condition, out) in [
+            ("photos", "none", "M"),
+            ("animals", "class", "runs/animals"),
+        ] {
+            let prior = [
+                "train",
+                "prior",
+                "--data",
+                data,
+                "--condition",
+                condition,
+                "--tokenizer",
+                "runs/photos",
+                "--steps",
+                "2",
+                "--out",
+                out,
+            ];
+            self.run(&[&prior[..], &TINY_PRIOR].concat());
+        }
         let checkpoints = self.0.path().join("vqgan_imagenet_f16_1024/ckpts");
         fs::create_dir_all(checkpoints).unwrap();
         for file in ["last.ckpt", "vqgan_imagenet_f16_1024/ckpts/last.ckpt"] {

@@ -27,7 +27,7 @@ static SKIPPED: [(&str, &str); 5] = [
 ];
 
 /// Commands of which only the form is shown, or which are for another place, and what is run for them.
-static RUN_INSTEAD: [(&str, &[&str]); 8] = [
+static RUN_INSTEAD: [(&str, &[&str]); 9] = [
     ("cargo run --release -- demo", &["smalti demo"]),
     (
         "smalti prepare edges|pose|lowres|depth DATA --out DIR",
@@ -52,6 +52,13 @@ static RUN_INSTEAD: [(&str, &[&str]); 8] = [
         &["smalti completions zsh"],
     ),
     ("smalti man DIR", &["smalti man man1"]),
+    (
+        "smalti sample --model M --accept 0.05 --classifier C",
+        &[
+            "smalti train classifier --data animals --out C",
+            "smalti sample --model runs/animals -n 64 --accept 0.5 --classifier C --out kept",
+        ],
+    ),
     ("smalti weights fetch|import|list", &["smalti weights list"]),
     (
         "smalti import last.ckpt --out M",
@@ -158,6 +165,7 @@ fn run(page: &Path, commands: &[String], fixture: &Fixture) {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = common::command(&arguments)
             .current_dir(folder.path())
+            .env("SMALTI_ASSETS", fixture.assets())
             .output()
             .unwrap();
         assert!(

@@ -4,13 +4,18 @@
 use crate::common::{TINY, TINY_PRIOR};
 
 /// Letters that stand for something, and what that is here.
-const STANDS_FOR: [(&str, &str); 6] = [
+const STANDS_FOR: [(&str, &str); 9] = [
     ("IMAGE…", "photo.png"),
     ("IMAGE", "photo.png"),
     ("PICTURE", "photo.png"),
     ("DATA", "photos"),
     ("RUN", "M"),
     ("DIR", "photos"),
+    // The one network that there is.
+    ("inception-fid", "efficientnet-lite0"),
+    ("…", "efficientnet-lite0"),
+    // As many pictures as are soon drawn.
+    ("5000", "12"),
 ];
 
 /// What stands for a file or folder that does not exist yet.
@@ -53,6 +58,7 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
             false => stands_for(word),
         });
     }
+    let said = |option: &str| words.iter().any(|word| word == option);
     let named: Vec<&str> = words.iter().take(2).map(String::as_str).collect();
     let add: Vec<&str> = match named[..] {
         ["train", "tokenizer"] => budgeted(&mut arguments, &TINY),
@@ -65,8 +71,9 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
             without_budget(&mut arguments);
             vec!["--minutes", "0.05"]
         }
-        ["eval", _] if !words.iter().any(|word| word == "--perceptual") => {
-            vec!["--perceptual", "none"]
+        ["eval", "reconstruction"] if !said("--perceptual") => vec!["--perceptual", "none"],
+        ["eval", "samples"] if !said("--features") => {
+            vec!["--features", "efficientnet-lite0", "-n", "12"]
         }
         _ => Vec::new(),
     };
