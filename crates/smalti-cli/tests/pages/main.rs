@@ -33,7 +33,7 @@ static RUN_INSTEAD: [(&str, &[&str]); 9] = [
         "smalti prepare edges|pose|lowres|depth DATA --out DIR",
         &[
             "smalti prepare edges photos --out edges",
-            "smalti prepare lowres photos --out lowres",
+            "smalti prepare lowres photos --factor 2 --out lowres",
         ],
     ),
     (
@@ -146,8 +146,8 @@ fn check_no_commands(name: &str, block: &Block, met: &mut Met) {
     );
 }
 
-/// Runs the commands of a page in a folder of its own.
-fn run(page: &Path, commands: &[String], fixture: &Fixture) {
+/// Runs the commands of a page in a folder of its own; returns what went wrong.
+fn run(page: &Path, commands: &[String], fixture: &Fixture) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let made: Vec<String> = commands
         .iter()
@@ -160,6 +160,7 @@ fn run(page: &Path, commands: &[String], fixture: &Fixture) {
         .filter(|made| made != "M")
         .collect();
     fixture.copy(folder.path(), &made);
+    let mut failures = Vec::new();
     for (number, command) in commands.iter().enumerate() {
         let arguments = quick::arguments(&words(command)[1..], number);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -168,26 +169,29 @@ fn run(page: &Path, commands: &[String], fixture: &Fixture) {
             .env("SMALTI_ASSETS", fixture.assets())
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}: {command}\nrun as smalti {}\n{}",
-            page.display(),
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        if !output.status.success() {
+            failures.push(format!(
+                "{}: {command}\nrun as smalti {}\n{}",
+                page.display(),
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr)
+            ));
+        }
     }
+    failures
 }
 
 #[test]
 fn every_command_of_the_pages_runs() {
     let fixture = Fixture::new();
     let mut met = Met::default();
-    let mut count = 0;
+    let (mut count, mut failures) = (0, Vec::new());
     for page in pages() {
         let commands = runnable(&page, &mut met);
-        run(&page, &commands, &fixture);
+        failures.extend(run(&page, &commands, &fixture));
         count += commands.len();
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(count > 25, "only {count} commands were found");
     let lists = SKIPPED
         .iter()

@@ -4,7 +4,7 @@
 use crate::common::{TINY, TINY_PRIOR};
 
 /// Letters that stand for something, and what that is here.
-const STANDS_FOR: [(&str, &str); 9] = [
+const STANDS_FOR: [(&str, &str); 11] = [
     ("IMAGE…", "photo.png"),
     ("IMAGE", "photo.png"),
     ("PICTURE", "photo.png"),
@@ -16,6 +16,8 @@ const STANDS_FOR: [(&str, &str); 9] = [
     ("…", "efficientnet-lite0"),
     // As many pictures as are soon drawn.
     ("5000", "12"),
+    ("1000", "4"),
+    ("64", "4"),
 ];
 
 /// What stands for a file or folder that does not exist yet.
@@ -61,9 +63,11 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
     let said = |option: &str| words.iter().any(|word| word == option);
     let named: Vec<&str> = words.iter().take(2).map(String::as_str).collect();
     let add: Vec<&str> = match named[..] {
+        // Its network is nothing already.
+        ["train", "tokenizer"] if said("colours") => budgeted(&mut arguments, &[]),
         ["train", "tokenizer"] => budgeted(&mut arguments, &TINY),
         ["train", "prior"] => budgeted(&mut arguments, &TINY_PRIOR),
-        ["train", _] if !resumes(&arguments) => {
+        ["train", option] if option.starts_with('-') && !resumes(&arguments) => {
             without_budget(&mut arguments);
             TINY_WHOLE.to_vec()
         }
@@ -71,7 +75,15 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
             without_budget(&mut arguments);
             vec!["--minutes", "0.05"]
         }
-        ["eval", "reconstruction"] if !said("--perceptual") => vec!["--perceptual", "none"],
+        ["eval", "reconstruction"] => {
+            // One of twelve pictures is held back, which is too few for a covariance.
+            let all = if said("--features") {
+                "all"
+            } else {
+                "validation"
+            };
+            vec!["--perceptual", "none", "--split", all]
+        }
         ["eval", "samples"] if !said("--features") => {
             vec!["--features", "efficientnet-lite0", "-n", "12"]
         }

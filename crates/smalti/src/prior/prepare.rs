@@ -157,21 +157,22 @@ fn layout(job: &PriorJob, material: &Material) -> Result<LayoutCondition> {
     };
     let names = objects.names();
     let mut all = objects.pictures.iter().flat_map(|picture| &picture.objects);
-    let condition = LayoutCondition {
+    let mut condition = LayoutCondition {
         classes: names.len(),
         names,
         places: training.layout_places,
         max_objects: training.layout_objects,
-        token_count: match training.layout_tokens {
-            0 => job.tokenizer.tokenizer_config.codes(),
-            tokens => tokens,
-        },
+        token_count: training.layout_tokens,
         encode_crop: training.layout_crop,
         use_group_parameter: training.layout_groups,
         // Only Open Images knows of such.
         use_additional_parameters: all
             .any(|object| object.is_occluded || object.is_depiction || object.is_inside),
     };
+    if condition.token_count == 0 {
+        let codes = job.tokenizer.tokenizer_config.codes();
+        condition.token_count = codes.max(condition.least_tokens());
+    }
     condition.check(condition.token_count).map_err(|error| {
         Error::input(format!(
             "the layout cannot be told (layout_tokens, layout_objects): {error}"

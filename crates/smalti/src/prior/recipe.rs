@@ -127,7 +127,7 @@ pub struct PriorTraining {
     /// Lowres: how many times smaller.
     pub lowres_factor: usize,
     /// Layout: `boxes` or `centers`; the most objects of a picture; how many tokens there are for them, 0 being as many
-    /// as codes; and whether tokens say which part of the picture is seen, and which objects are groups.
+    /// as codes, or more if categories need more; and whether tokens say which part of the picture is seen, and which objects are groups.
     pub layout_places: Places,
     pub layout_objects: usize,
     pub layout_tokens: usize,

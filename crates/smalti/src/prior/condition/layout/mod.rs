@@ -140,7 +140,7 @@ impl LayoutCondition {
                 self.token_count
             ));
         }
-        let needed = self.descriptions().saturating_add(1).max(4);
+        let needed = self.least_tokens();
         if self.token_count < needed {
             return wrong(format!(
                 "token_count is {}; {} categories need at least {needed}",
@@ -148,6 +148,11 @@ impl LayoutCondition {
             ));
         }
         Ok(())
+    }
+
+    /// With fewer tokens, descriptions and "nothing" could not be told apart.
+    pub fn least_tokens(&self) -> usize {
+        self.descriptions().saturating_add(1).max(4)
     }
 
     /// How many tokens describe what an object is: each category alone and with every set of flags.
