@@ -206,6 +206,34 @@ fn a_continued_prior_is_the_same_prior() {
     assert!(run.join("codes/train.safetensors").is_file());
 }
 
+#[test]
+fn a_prior_whose_blocks_run_twice_goes_on_exactly() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 6, 16);
+    let (tokenizer, run) = (folder.path().join("tokenizer"), folder.path().join("prior"));
+    train_tokenizer(&data, &tokenizer, "2", &[]);
+    let more = [
+        &EVERY[..],
+        &[
+            "--set",
+            "layers=2",
+            "--set",
+            "checkpoint_blocks=true",
+            "--set",
+            "micro_batch=3",
+            "--set",
+            "attention_dropout=0.1",
+            "--set",
+            "weight_average=0.9",
+        ],
+    ]
+    .concat();
+    train_prior(&data, &tokenizer, &run, "6", &more);
+    assert_resumes_exactly(folder.path(), &run, &["train", "prior"]);
+    let config = fs::read_to_string(run.join("config.yaml")).unwrap();
+    assert!(config.contains("checkpoint_blocks: true"), "{config}");
+}
+
 /// Label maps of pictures, under their names: dark, middling and light pixels.
 fn label_maps(data: &Path, folder: &Path) -> PathBuf {
     let maps = folder.join("maps");
@@ -328,6 +356,10 @@ fn a_pixelsnail_learns_goes_on_measures_and_draws() {
     fails(
         &[&base[..], &network, &["--set", "order=spiral-out"]].concat(),
         &["order", "pixelsnail"],
+    );
+    fails(
+        &[&base[..], &network, &["--set", "checkpoint_blocks=true"]].concat(),
+        &["checkpoint_blocks", "pixelsnail"],
     );
     let more = [
         &EVERY[..],

@@ -106,10 +106,25 @@ impl Gpt {
 
     /// [`Gpt::forward`] of vectors `[b, t, width]` in the place of embeddings: a condition need not be made of tokens.
     pub fn forward_vectors(&self, vectors: Tensor<3>) -> Tensor<3> {
-        let mut hidden = self.drop.forward(self.place(vectors, 0));
-        for block in &self.blocks {
-            hidden = block.forward(hidden, self.precision);
+        let mut hidden = self.enter(vectors);
+        for number in 0..self.blocks.len() {
+            hidden = self.block(number, hidden);
         }
+        self.logits(hidden)
+    }
+
+    /// The first part of [`Gpt::forward_vectors`]: what the first block reads, `[b, t, width]`.
+    pub(super) fn enter(&self, vectors: Tensor<3>) -> Tensor<3> {
+        self.drop.forward(self.place(vectors, 0))
+    }
+
+    /// What block `number` makes of `hidden` `[b, t, width]`, in the same shape.
+    pub(super) fn block(&self, number: usize, hidden: Tensor<3>) -> Tensor<3> {
+        self.blocks[number].forward(hidden, self.precision)
+    }
+
+    /// The last part of [`Gpt::forward_vectors`]: logits `[b, t, vocabulary]` from what the last block made.
+    pub(super) fn logits(&self, hidden: Tensor<3>) -> Tensor<3> {
         self.head.forward(self.ln_f.forward(hidden), self.precision)
     }
 

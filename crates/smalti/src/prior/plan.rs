@@ -51,7 +51,12 @@ pub(super) fn describe(
         ),
         format!(
             "memory    about {}",
-            bytes(memory(config, at_once, parameters))
+            bytes(memory(
+                config,
+                at_once,
+                parameters,
+                training.checkpoint_blocks
+            ))
         ),
         format!("run       {}", job.out.display()),
     ];
@@ -79,15 +84,40 @@ fn condition(config: &PriorConfig) -> Option<String> {
 }
 
 /// Bytes: parameters with gradient and two moments, and about sixteen vectors per layer of a GPT and position, and the
-/// logits. `batch` sequences go through the network at once.
-fn memory(config: &PriorConfig, batch: usize, parameters: usize) -> f64 {
+/// logits. `batch` sequences go through the network at once. Where blocks run twice, there is one vector of each, and
+/// either the logits or the sixteen of a single block.
+fn memory(config: &PriorConfig, batch: usize, parameters: usize, checkpoint_blocks: bool) -> f64 {
     let positions = (batch * config.block_size) as f64;
-    let vectors = match config.network.pixelsnail() {
+    let logits = 3.0 * config.vocabulary_size as f64;
+    let (layers, width) = (config.layers as f64, config.width as f64);
+    let each = match config.network.pixelsnail() {
         // The attention's blocks are as wide as codes, positions and what is known of both together.
-        Some(shape) => 12.0 * shape.residual_blocks as f64 + 60.0,
-        None => 16.0,
+        Some(shape) => (12.0 * shape.residual_blocks as f64 + 60.0) * width * layers + logits,
+        None if checkpoint_blocks => width * layers + logits.max(16.0 * width),
+        None => 16.0 * width * layers + logits,
     };
-    let floats = positions
-        * (vectors * (config.width * config.layers) as f64 + 3.0 * config.vocabulary_size as f64);
-    PROGRAM + 4.0 * (4.0 * parameters as f64 + floats)
+    PROGRAM + 4.0 * (4.0 * parameters as f64 + positions * each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_that_run_twice_take_the_memory_of_one() {
+        let config = PriorConfig {
+            layers: 24,
+            width: 512,
+            block_size: 256,
+            vocabulary_size: 1024,
+            ..PriorConfig::default()
+        };
+        let floats = |checkpoint_blocks| {
+            let bytes = memory(&config, 4, 1000, checkpoint_blocks);
+            (bytes - PROGRAM) / 4.0 - 4000.0
+        };
+        let positions = 4.0 * 256.0;
+        assert_eq!(floats(false), positions * (24.0 * 16.0 * 512.0 + 3072.0));
+        assert_eq!(floats(true), positions * (24.0 * 512.0 + 16.0 * 512.0));
+    }
 }

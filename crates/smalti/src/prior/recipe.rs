@@ -154,6 +154,9 @@ pub struct PriorTraining {
     pub batch: usize,
     /// Send at most this many of them through the network at once, to save memory; 0 sends all.
     pub micro_batch: usize,
+    /// Keep of every block of a GPT only what it reads, and run it again for its gradients: less memory, more time. The
+    /// step stays the same but for the masks of dropout.
+    pub checkpoint_blocks: bool,
     pub learning_rate: f64,
     pub warmup_steps: u64,
     pub final_learning_rate: f64,
@@ -208,6 +211,7 @@ impl Default for PriorTraining {
             validation: 0.05,
             batch: 16,
             micro_batch: 0,
+            checkpoint_blocks: false,
             learning_rate: 5e-4,
             warmup_steps: 100,
             final_learning_rate: 0.1,
@@ -337,6 +341,12 @@ impl PriorRecipe {
         if self.training.precision != Precision::F32 {
             return refused("precision", "it computes in f32 only");
         }
+        if self.training.checkpoint_blocks {
+            return refused(
+                "checkpoint_blocks",
+                "only the blocks of a gpt can run again; set micro_batch to save memory",
+            );
+        }
         match self.training.condition {
             ConditionKind::Layout => refused("condition layout", "it reads a class or a grid"),
             ConditionKind::Text => refused("condition text", "it reads a class or a grid"),
@@ -372,6 +382,7 @@ mod tests {
             "order=spiral-in",
             "unmasked_condition=true",
             "precision=bf16",
+            "checkpoint_blocks=true",
             "condition=layout",
             "condition=text",
         ] {

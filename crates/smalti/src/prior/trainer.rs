@@ -1,5 +1,8 @@
 //! One step of stage 2 (`Net2NetTransformer` of taming/models/cond_transformer.py).
 
+mod checkpointed;
+
+use self::checkpointed::Checkpointed;
 use super::codes::token_tensor;
 use super::condition::Condition;
 use super::config::PriorConfig;
@@ -98,11 +101,12 @@ impl PriorTrainer {
         let mut random = ChaCha8Rng::seed_from_u64(self.training.seed);
         random.set_stream(step);
         // Dropout masks come from the device's own generator.
-        self.device.seed(random.random());
+        let seed = random.random();
+        self.device.seed(seed);
         let mut batch = Batch::new(&self.config, set, pictures)?;
         self.leave_out(&mut batch, &mut random);
         self.corrupt(&mut batch.inputs, &mut random);
-        let (gradients, nats) = self.gradients(&batch);
+        let (gradients, nats) = self.gradients(&batch, seed);
         let clip = self.training.gradient_clip;
         let gradient_norm = (clip > 0.0).then(|| gradient_norm(&*self.prior, &gradients));
         let scale = gradient_norm.map_or(1.0, |norm| clip_scale(norm, clip));
@@ -118,8 +122,9 @@ impl PriorTrainer {
         })
     }
 
-    /// The gradient of the mean loss, computed part by part, and the loss.
-    fn gradients(&self, batch: &Batch) -> (GradientsParams, f64) {
+    /// The gradient of the mean loss, computed part by part, and the loss. Blocks that run twice draw what they drop
+    /// from `seed`.
+    fn gradients(&self, batch: &Batch, seed: u64) -> (GradientsParams, f64) {
         let all = batch.inputs.len();
         let most = match self.training.micro_batch {
             0 => all,
@@ -127,18 +132,29 @@ impl PriorTrainer {
         };
         let mut accumulator = GradientsAccumulator::new();
         let mut nats = 0.0;
-        for first in (0..all).step_by(most.max(1)) {
+        for (number, first) in (0..all).step_by(most.max(1)).enumerate() {
             let part = batch.part(first, most);
             let share = part.inputs.len() as f64 / all as f64;
-            let mut loss = losses(&self.prior, &self.config, &part, &self.device).mean();
-            nats += share * f64::from(loss.clone().into_scalar::<f32>());
-            if part.inputs.len() < all {
-                loss = loss * share as f32;
-            }
-            let gradients = GradientsParams::from_grads(loss.backward(), &*self.prior);
-            accumulator.accumulate(&*self.prior, gradients);
+            let loss = match &*self.prior {
+                Prior::Gpt(gpt) if self.training.checkpoint_blocks => {
+                    let seed = [seed, number as u64];
+                    Checkpointed::new(self, gpt, &part, seed).backward(share, &mut accumulator)
+                }
+                _ => self.backward(&part, share, &mut accumulator),
+            };
+            nats += share * loss;
         }
         (accumulator.grads(), nats)
+    }
+
+    /// The mean loss of a part of a batch. Its gradient, times the part's share of the batch, is added to `sum`.
+    fn backward(&self, part: &Batch, share: f64, sum: &mut GradientsAccumulator<Prior>) -> f64 {
+        let loss = losses(&self.prior, &self.config, part, &self.device).mean();
+        let nats = loss.clone().into_scalar::<f32>();
+        let loss = loss * share as f32;
+        let gradients = GradientsParams::from_grads(loss.backward(), &*self.prior);
+        sum.accumulate(&*self.prior, gradients);
+        f64::from(nats)
     }
 
     /// Leaves the condition out with probability `condition_dropout`: a token that no condition has stands in the place
@@ -305,15 +321,24 @@ fn logits_after(
     prefix: Option<Tensor<3>>,
     tokens: Tensor<2, Int>,
 ) -> Tensor<3> {
+    let logits = gpt.forward_vectors(vectors_read(gpt, prefix, tokens));
+    logits_of_codes(config, logits)
+}
+
+/// What a GPT reads, `[b, t, width]`: vectors before the tokens, and the embeddings of all tokens but the last.
+fn vectors_read(gpt: &Gpt, prefix: Option<Tensor<3>>, tokens: Tensor<2, Int>) -> Tensor<3> {
     let [batch, length] = tokens.dims();
     let read = gpt.tok_emb.forward(tokens.slice([0..batch, 0..length - 1]));
-    let vectors = match prefix {
+    match prefix {
         Some(prefix) => Tensor::cat(vec![prefix, read], 1),
         None => read,
-    };
-    let positions = vectors.dims()[1];
+    }
+}
+
+/// Of `logits` `[b, t, vocabulary]` after every position those for codes, `[b, codes, vocabulary]`.
+fn logits_of_codes(config: &PriorConfig, logits: Tensor<3>) -> Tensor<3> {
+    let [batch, positions, _] = logits.dims();
     let first = config.condition.length();
-    let logits = gpt.forward_vectors(vectors);
     if first == 1 {
         return logits;
     }

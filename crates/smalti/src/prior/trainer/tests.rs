@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::checkpoint::{HostTensor, ParameterPath};
+use crate::ops::Precision;
 use crate::prior::condition::{ClassCondition, CoordCondition, TextCondition};
 use crate::prior::{CodeSet, ScanOrder};
 use burn::module::{ModuleVisitor, Param};
@@ -122,7 +123,7 @@ impl ModuleVisitor for Named<'_> {
 fn gradients(trainer: &PriorTrainer, dropped: bool) -> (TensorMap, f64) {
     let mut batch = Batch::new(&trainer.config, &set(), &PICTURES).unwrap();
     batch.dropped = vec![dropped; PICTURES.len()];
-    let (gradients, nats) = trainer.gradients(&batch);
+    let (gradients, nats) = trainer.gradients(&batch, 0);
     let mut visitor = Named {
         path: ParameterPath::default(),
         gradients: &gradients,
@@ -158,6 +159,61 @@ fn a_batch_in_parts_has_the_gradient_of_the_whole() {
             assert!((nats - sum).abs() < 1e-5);
         }
     }
+}
+
+#[test]
+fn blocks_that_run_twice_have_the_gradients_of_those_that_run_once() {
+    for (condition, precision) in [
+        (classes(), Precision::F32),
+        (classes(), Precision::Bf16),
+        (coordinates(), Precision::F32),
+        (text(), Precision::F32),
+    ] {
+        let config = PriorConfig {
+            layers: 3,
+            ..config(condition)
+        };
+        for (micro_batch, dropped) in [(0, false), (0, true), (2, false), (2, true)] {
+            let with = |checkpoint_blocks| {
+                let training = PriorTraining {
+                    checkpoint_blocks,
+                    micro_batch,
+                    precision,
+                    ..PriorTraining::default()
+                };
+                gradients(&trainer(&config, &training), dropped)
+            };
+            let (once, nats) = with(false);
+            assert!(squares(&once, "blocks.0.mlp.fc.weight") > 0.0);
+            assert_eq!(with(true), (once, nats));
+        }
+    }
+}
+
+/// What is left out and replaced is drawn as without them.
+#[test]
+fn steps_with_blocks_that_run_twice_are_the_same_steps() {
+    let config = PriorConfig {
+        layers: 2,
+        vocabulary_size: 12,
+        nothing_token: Some(11),
+        ..config(coordinates())
+    };
+    let after_steps = |checkpoint_blocks| {
+        let training = PriorTraining {
+            checkpoint_blocks,
+            condition_dropout: 0.3,
+            pkeep: 0.8,
+            micro_batch: 2,
+            gradient_clip: 0.5,
+            ..PriorTraining::default()
+        };
+        let mut trainer = trainer(&config, &training);
+        let steps = (0..3).map(|step| trainer.step(&set(), &PICTURES, 1e-2, step).unwrap());
+        let steps: Vec<PriorStep> = steps.collect();
+        (steps, weights(&trainer))
+    };
+    assert_eq!(after_steps(true), after_steps(false));
 }
 
 #[test]
