@@ -4,7 +4,6 @@ mod common;
 
 use common::*;
 use image::RgbImage;
-use smalti::checkpoint::{HostTensor, TensorMap, write_plain_tensors};
 use smalti::data::{drawn, read_image, write_png};
 use smalti::metrics::{Classifier, FeatureNetwork};
 use std::path::{Path, PathBuf};
