@@ -233,6 +233,13 @@ impl Reader<'_> {
         }
         let known = &mut self.pictures[index];
         let sides = (f64::from(known.width), f64::from(known.height));
+        // Boxes may reach over the border, by rounding or because an object goes on there.
+        if x > sides.0 || y > sides.1 || x + width < 0.0 || y + height < 0.0 {
+            return Err(format!(
+                "its box ({x}, {y}, {width}, {height}) lies outside of the picture of {}×{}",
+                sides.0, sides.1
+            ));
+        }
         let area = Area {
             x: x / sides.0,
             y: y / sides.1,
@@ -413,6 +420,12 @@ mod tests {
         );
         assert!(changed("100, 50]", "1e999, 50]").contains("annotation 1: number out of range"));
         assert!(changed("40, 100]", "-40, 100]").contains("annotation 3: its box has the sides"));
+        assert!(
+            changed("[-20, 0, 40, 100]", "[-50, 0, 40, 100]").contains("annotation 3: its box")
+        );
+        assert!(
+            changed("[-20, 0, 40, 100]", "[201, 0, 40, 100]").contains("outside of the picture")
+        );
         assert!(changed(r#""width": 64"#, r#""width": 0"#).contains("image 2: \"six.jpg\" has no"));
         assert!(changed(r#""width": 64, "#, "").contains("image 2: missing field `width`"));
         for name in ["../six.jpg", "/six.jpg", "", "a/../../b"] {
