@@ -17,7 +17,7 @@ use smalti::data::{
 use smalti::metrics::reconstruction::images;
 use smalti::metrics::{
     BootstrapSettings, Comparison, FeatureCollector, FeatureNetwork, ReconstructionFigures,
-    ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow, compare,
+    ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow,
 };
 use smalti::model::Model;
 use smalti::tokenizer::Lpips;
@@ -230,8 +230,7 @@ impl EvalReconstruction {
     fn compare(&self, common: &Common, sides: &Sides<'_>) -> Result<Comparison> {
         let reference = Reference::of_pictures(&sides.pictures)?;
         let settings = self.features.comparison(self.seed);
-        let mut stage = stages(common);
-        compare(&reference, &sides.reconstructions, &settings, &mut stage)
+        reference.compare(&sides.reconstructions, &settings, &mut stages(common))
     }
 
     fn findings(

@@ -15,7 +15,7 @@ use smalti::checkpoint::read_doubles;
 use smalti::data::{Dataset, GRID_PADDING, grid};
 use smalti::metrics::network::{Features, read_features};
 use smalti::metrics::{
-    FeatureCollector, FeatureNetwork, FeatureStatistics, FigureNames, Protocol, Reference, compare,
+    FeatureCollector, FeatureNetwork, FeatureStatistics, FigureNames, Protocol, Reference,
 };
 use smalti::sample::neighbours::{Gallery, Neighbour};
 use smalti::{Error, Result};
@@ -284,7 +284,7 @@ impl EvalSamples {
         let settings = self.features.reference_settings(self.seed);
         let collector = match (given, of_pictures) {
             (Given::Statistics(statistics, name), _) => {
-                return Ok(Some((Reference::of_statistics(statistics), name)));
+                return Ok(Some((Reference::of_statistics(&statistics)?, name)));
             }
             (Given::Features(features), _) => {
                 let mut collector = FeatureCollector::new(features.dimension, settings)?;
@@ -367,7 +367,7 @@ impl EvalSamples {
         let (mut figures, mut json, warnings) = match reference {
             Some(reference) => {
                 let settings = self.features.comparison(self.seed);
-                let found = compare(&reference, collector, &settings, &mut stages(common))?;
+                let found = reference.compare(collector, &settings, &mut stages(common))?;
                 let figures = comparison_figures(&found, &names);
                 (figures, comparison_json(&found, &names), found.warnings)
             }
