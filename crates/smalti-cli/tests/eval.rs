@@ -9,10 +9,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 /// A page that nothing is missing from and that loads nothing.
 #[track_caller]
 fn page(path: &Path) -> String {

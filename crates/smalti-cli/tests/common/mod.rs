@@ -33,6 +33,12 @@ pub fn succeeds(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the binary prints with `--json`.
+#[track_caller]
+pub fn json(arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
+}
+
 /// Runs the binary, which must fail with exit code 1 (or 2 for wrong usage) and one line that contains every one of `words`.
 #[track_caller]
 pub fn fails(arguments: &[&str], words: &[&str]) -> String {

@@ -8,7 +8,6 @@ use clap::Args;
 use image::RgbImage;
 use serde_json::{Value, json};
 use smalti::model::{GivenCondition, Model};
-use smalti::ops::Precision;
 use smalti::prior::PriorConfig;
 use smalti::sample::{
     Filter, Request, SampleOptions, Sampler, WeightFormat, decode_pictures, picture_seed,
@@ -71,11 +70,7 @@ impl SamplingArgs {
                 ..Filter::default()
             },
             batch: self.batch,
-            weights: match (self.weights, common.precision) {
-                (Some(weights), _) => weights,
-                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
-                (None, _) => WeightFormat::F32,
-            },
+            weights: common.weights(self.weights),
             codes_per_position: model.tokenizer_config.codes_per_position,
             ..SampleOptions::default()
         };

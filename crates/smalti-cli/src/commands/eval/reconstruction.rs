@@ -6,7 +6,7 @@ use super::features::{
 use super::pictures::PictureArgs;
 use super::{Findings, ReportArgs, Steps, code_bars};
 use crate::commands::train::load_lpips;
-use crate::report::{Figure, Page, curves, shown};
+use crate::report::{Figure, Page, add_curves, shown};
 use crate::{Common, models, progress};
 use clap::Args;
 use image::RgbImage;
@@ -312,11 +312,7 @@ impl EvalReconstruction {
         }
         page.heading("Codebook");
         page.plot(&code_bars(&measured.counts));
-        let plots = curves(&self.model);
-        if !plots.is_empty() {
-            page.heading("Training");
-            plots.iter().for_each(|plot| page.plot(plot));
-        }
+        add_curves(&mut page, &self.model);
         page.protocol(findings.protocol());
         Ok(page)
     }

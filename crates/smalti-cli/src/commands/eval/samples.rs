@@ -6,7 +6,7 @@ use super::features::{
     score_figure, score_json, side_of, stages,
 };
 use super::{Findings, ReportArgs};
-use crate::report::{Figure, Page, curves, shown};
+use crate::report::{Figure, Page, add_curves, shown};
 use crate::{Common, output, progress};
 use clap::Args;
 use image::RgbImage;
@@ -418,11 +418,7 @@ impl EvalSamples {
             }
         }
         if let Some(model) = &self.model {
-            let plots = curves(model);
-            if !plots.is_empty() {
-                page.heading("Training");
-                plots.iter().for_each(|plot| page.plot(plot));
-            }
+            add_curves(&mut page, model);
         }
         page.protocol(findings.protocol());
         Ok(page)

@@ -14,12 +14,11 @@ use smalti::metrics::{
     FeatureStatistics, PictureFeatures, Protocol, Reference,
 };
 use smalti::model::Model;
-use smalti::ops::Precision;
 use smalti::prior::condition::Condition;
 use smalti::prior::{Prior, PriorConfig};
 use smalti::sample::rejection::{Candidate, Wanted, plan, reject};
 use smalti::sample::{
-    Request, SampleOptions, Sampler, WeightFormat, class_condition, decode_pictures, picture_seed,
+    Request, SampleOptions, Sampler, class_condition, decode_pictures, picture_seed,
 };
 use smalti::{Error, Result};
 use std::collections::BTreeMap;
@@ -217,10 +216,7 @@ impl EvalSweep {
         let options = SampleOptions {
             filter: first.filter(),
             batch: self.batch as usize,
-            weights: match common.precision {
-                Some(Precision::Bf16) => WeightFormat::Bf16,
-                _ => WeightFormat::F32,
-            },
+            weights: common.weights(None),
             codes_per_position: bench.model.tokenizer_config.codes_per_position,
             ..SampleOptions::default()
         };
