@@ -3,6 +3,7 @@
 mod drawn;
 mod features;
 mod grid;
+mod neighbours;
 mod pictures;
 mod prior;
 mod reconstruction;
