@@ -58,6 +58,18 @@ pub fn fails(arguments: &[&str], words: &[&str]) -> String {
     message
 }
 
+/// What is in a page, which nothing is missing from and that loads nothing.
+#[track_caller]
+pub fn page(path: &Path) -> String {
+    let html = std::fs::read_to_string(path).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+    assert!(html.contains("How this was measured"));
+    for loaded in ["<script", "<link", "url(", "src=\"http"] {
+        assert!(!html.contains(loaded), "{loaded}");
+    }
+    html
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
