@@ -113,8 +113,8 @@ enum Command {
     Eval(commands::eval::Eval),
     /// Convert a checkpoint of another program
     ///
-    /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen and Open-MAGVIT2 (IBQ), and
-    /// taming-transformers' priors with their YAML. Nothing in the file is executed.
+    /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen, IBQ, Open-MAGVIT2, MaskGIT and
+    /// DALL-E, and taming-transformers' priors with their YAML. Nothing in the file is executed.
     ///
     /// Example: smalti import vqgan/last.ckpt --out model.safetensors
     Import(commands::import::Import),
