@@ -42,6 +42,17 @@ pub struct Common {
     precision: Option<Precision>,
 }
 
+impl Common {
+    /// What the weights of a prior are kept in: what was asked for, or else what networks compute in.
+    fn weights(&self, asked: Option<WeightFormat>) -> WeightFormat {
+        match (asked, self.precision) {
+            (Some(weights), _) => weights,
+            (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
+            (None, _) => WeightFormat::F32,
+        }
+    }
+}
+
 fn parse_precision(text: &str) -> Result<Precision, String> {
     Precision::parse(text).ok_or_else(|| "expected f32 or bf16".to_string())
 }
@@ -102,8 +113,8 @@ enum Command {
     Eval(commands::eval::Eval),
     /// Convert a checkpoint of another program
     ///
-    /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen and Open-MAGVIT2 (IBQ), and
-    /// taming-transformers' priors with their YAML. Nothing in the file is executed.
+    /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen, IBQ, Open-MAGVIT2, MaskGIT and
+    /// DALL-E, and taming-transformers' priors with their YAML. Nothing in the file is executed.
     ///
     /// Example: smalti import vqgan/last.ckpt --out model.safetensors
     Import(commands::import::Import),

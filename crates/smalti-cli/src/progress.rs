@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a line is printed where there is no terminal to draw a bar on.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
+pub const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Shows a training on standard error and stops it on Ctrl-C.
 pub struct TrainingView {

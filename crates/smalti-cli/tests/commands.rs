@@ -6,10 +6,6 @@ use common::*;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
-fn json(arguments: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .unwrap()

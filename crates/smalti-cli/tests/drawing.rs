@@ -17,10 +17,6 @@ fn trained(folder: &TempDir) -> (PathBuf, PathBuf) {
     (prior, data)
 }
 
-fn json(arguments: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 /// Runs `sample` into `out` with more arguments; returns its report.
 fn sample(prior: &Path, out: &Path, more: &[&str]) -> serde_json::Value {
     let base = ["sample", "--model", text(prior), "--out", text(out)];

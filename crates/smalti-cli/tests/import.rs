@@ -46,10 +46,6 @@ fn tensors(model: &Path) -> TensorMap {
     parameters(&model.tokenizer, "", str::to_string)
 }
 
-fn json_of(arguments: &[&str]) -> Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 fn import_fails(source: &Path, more: &[&str], words: &[&str]) {
     let folder = tempdir().unwrap();
     let out = folder.path().join("out.safetensors");
@@ -67,7 +63,7 @@ fn golden() -> PathBuf {
 fn what_is_exported_is_found_and_read_again() {
     let folder = tempdir().unwrap();
     let model = tokenizer(folder.path(), QuantizerKind::Nearest);
-    let hash = json_of(&["info", text(&model)])["tokenizer_hash"].clone();
+    let hash = json(&["info", text(&model)])["tokenizer_hash"].clone();
     let cases = [
         ("compvis", "a/last.ckpt", "taming"),
         ("compvis", "b/last.safetensors", "taming"),
@@ -75,7 +71,7 @@ fn what_is_exported_is_found_and_read_again() {
     ];
     for (to, name, format) in cases {
         let out = folder.path().join(name);
-        let report = json_of(&["export", text(&model), "--to", to, "--out", text(&out)]);
+        let report = json(&["export", text(&model), "--to", to, "--out", text(&out)]);
         assert_eq!(report["files"].as_array().unwrap().len(), 2);
         // Without the YAML the shape is read off the tensors.
         let _ = fs::remove_file(out.with_extension("yaml"));
@@ -83,8 +79,8 @@ fn what_is_exported_is_found_and_read_again() {
             .path()
             .join(format!("{to}-{format}-read.safetensors"));
         let arguments = ["import", text(&out), "--out", text(&read), "--overwrite"];
-        assert_eq!(json_of(&arguments)["format"], format);
-        let info = json_of(&["info", text(&read)]);
+        assert_eq!(json(&arguments)["format"], format);
+        let info = json(&["info", text(&read)]);
         assert_eq!(info["tokenizer_hash"], hash);
         assert_eq!(info["tokenizer"]["legacy_beta"], true);
     }
@@ -235,7 +231,7 @@ fn a_transformer_alone_asks_for_its_yaml() {
     import_fails(&alone, &[], &["last.ckpt", "heads", "--config"]);
     // In the folder it was published in, the YAML is found.
     let out = folder.path().join("model.safetensors");
-    let report = json_of(&["import", text(&golden()), "--out", text(&out)]);
+    let report = json(&["import", text(&golden()), "--out", text(&out)]);
     assert_eq!(report["kind"], "tokenizer and class-conditional prior");
 }
 
@@ -279,6 +275,6 @@ fn configurations_that_do_not_belong_are_refused() {
     )
     .unwrap();
     let read = folder.path().join("read.safetensors");
-    let report = json_of(&["import", text(&ckpt), "--out", text(&read)]);
+    let report = json(&["import", text(&ckpt), "--out", text(&read)]);
     assert_eq!(report["format"], "taming");
 }

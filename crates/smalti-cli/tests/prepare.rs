@@ -7,10 +7,6 @@ use std::fs;
 use std::path::Path;
 use tempfile::tempdir;
 
-fn json(arguments: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 fn white(path: &Path) -> usize {
     let image = image::open(path).unwrap().into_luma8();
     image.pixels().filter(|pixel| pixel.0 == [255]).count()

@@ -9,10 +9,6 @@ use smalti::metrics::{Classifier, FeatureNetwork};
 use std::path::{Path, PathBuf};
 use tempfile::{TempDir, tempdir};
 
-fn json(arguments: &[&str]) -> serde_json::Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 /// A prior with two classes, what it has seen, a network, and a classifier of the same classes.
 struct Trained {
     folder: TempDir,

@@ -9,10 +9,6 @@ use std::fs;
 use std::path::Path;
 use tempfile::tempdir;
 
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
-}
-
 /// A picture of `data`.
 fn one_picture(data: &Path) -> String {
     let class = fs::read_dir(data).unwrap().next().unwrap().unwrap().path();

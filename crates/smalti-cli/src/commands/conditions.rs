@@ -1,9 +1,9 @@
-//! What `sample` and `complete` draw pictures under: from options to conditions.
+//! What `sample`, `complete` and `eval samples` draw pictures under: from options to conditions.
 
 use clap::Args;
 use smalti::model::{Given, GivenCondition, Model};
 use smalti::prior::PriorConfig;
-use smalti::prior::condition::Condition;
+use smalti::prior::condition::{ClassCondition, Condition};
 use smalti::sample::picture_seed;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// What pictures are drawn under. Several of one kind are taken in turn.
 #[derive(Args)]
 pub struct ConditionArgs {
-    /// The class, by name or number; may be given several times. Without it, sample draws all classes of a
+    /// The class, by name or number; may be given several times. Without it, samples are of all classes of a
     /// class-conditional prior in turn
     #[arg(long)]
     class: Vec<String>,
@@ -45,9 +45,7 @@ impl ConditionArgs {
         seed: u64,
     ) -> Result<Vec<Given>> {
         let classes = match (&config.condition, self.class.is_empty()) {
-            (Condition::Class(condition), true) if all_classes => (0..condition.classes)
-                .map(|class| class.to_string())
-                .collect(),
+            (Condition::Class(condition), true) if all_classes => all_of(condition),
             _ => self.class.clone(),
         };
         let files = files(&self.condition, seed)?;
@@ -90,12 +88,32 @@ impl ConditionArgs {
         Ok(choices)
     }
 
+    /// Classes, files and texts, to be said with figures of pictures that are drawn under all of them in turn.
+    pub fn described(&self, config: &PriorConfig) -> [Option<String>; 3] {
+        let listed = |names: &[String]| (!names.is_empty()).then(|| names.join(", "));
+        let classes = match (&config.condition, self.class.is_empty()) {
+            (Condition::Class(_), true) => Some("all in turn".to_string()),
+            _ => listed(&self.class),
+        };
+        let files = self.condition.iter().map(|path| path.display().to_string());
+        let files: Vec<String> = files.collect();
+        [classes, listed(&files), listed(&self.text)]
+    }
+
     fn empty(&self) -> Given {
         Given {
             text_encoder: self.text_encoder.clone(),
             ..Given::default()
         }
     }
+}
+
+/// All classes by name, as the name of one may be the number of another; by number where names are not known.
+fn all_of(condition: &ClassCondition) -> Vec<String> {
+    let name = |class: usize| condition.names.get(class).cloned();
+    (0..condition.classes)
+        .map(|class| name(class).unwrap_or_else(|| class.to_string()))
+        .collect()
 }
 
 /// The files that are meant: each as it is, and those of folders in a random order.
@@ -164,4 +182,30 @@ pub fn conditions(
         all.push(condition);
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_whose_names_are_numbers_all_have_their_turn() {
+        let config = PriorConfig {
+            condition: Condition::Class(ClassCondition {
+                classes: 3,
+                names: ["1", "2", "3"].map(String::from).to_vec(),
+            }),
+            ..PriorConfig::default()
+        };
+        let nothing = ConditionArgs {
+            class: Vec::new(),
+            condition: Vec::new(),
+            text: Vec::new(),
+            text_encoder: None,
+        };
+        let choices = nothing.choices(&config, true, 0).unwrap();
+        let number = |given: &Given| config.condition.class(given.class.as_deref()).unwrap();
+        let numbers: Vec<Option<usize>> = choices.iter().map(number).collect();
+        assert_eq!(numbers, [Some(0), Some(1), Some(2)]);
+    }
 }

@@ -2,14 +2,14 @@
 //! become files.
 
 use super::conditions::{ConditionArgs, conditions};
+use crate::progress::{self, PLAIN_EVERY};
 use crate::tiles::{TileArgs, announce, fits_a_sheet};
-use crate::{Common, output, parse_weights, progress};
+use crate::{Common, output, parse_weights};
 use clap::Args;
 use image::{Rgb, RgbImage, imageops};
 use indicatif::ProgressBar;
 use smalti::data::write_png;
 use smalti::model::{GivenCondition, Model};
-use smalti::ops::Precision;
 use smalti::sample::{
     Filter, Guidance, Progress, Request, SampleOptions, WeightFormat, Windowing, picture_seed,
 };
@@ -17,16 +17,13 @@ use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::{Plan, TileOptions};
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The name of the picture that shows how far the drawing is.
 pub const PREVIEW: &str = "preview.png";
 
 /// What a preview shows where nothing is drawn yet.
 const EMPTY: Rgb<u8> = Rgb([128; 3]);
-
-/// How often a line is printed where there is no terminal to draw a bar on.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Pictures to draw.
 pub struct Requests {
@@ -104,11 +101,7 @@ impl DrawArgs {
                 to: self.guidance_to,
             },
             batch: self.batch,
-            weights: match (self.weights, common.precision) {
-                (Some(weights), _) => weights,
-                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
-                (None, _) => WeightFormat::F32,
-            },
+            weights: common.weights(self.weights),
             windowing: self.window,
             ..SampleOptions::default()
         };

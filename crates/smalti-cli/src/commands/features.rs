@@ -1,28 +1,46 @@
-//! Networks that see pictures, as options name them: by their names in the catalogue of weights, or as files.
+//! Networks that see pictures, as options name them: by their names, or as files.
 
 use crate::progress::Download;
 use crate::{Common, models};
 use clap::Args;
 use smalti::metrics::{Classifier, FeatureNetwork};
-use smalti::weights::{catalogue, fetch};
+use smalti::weights::catalogue::{Kind, NETWORKS};
+use smalti::weights::fetch;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
-/// Loads the network called `text`, fetched if it is not here yet, or that of a file of weights.
+/// Loads the network that `--features` names, fetched if it is not here yet, or that of a file of weights.
 pub fn load_network(text: &str, common: &Common) -> Result<FeatureNetwork> {
-    let path = match (catalogue::network(text), Path::new(text)) {
-        (Ok(network), _) => {
-            let mut download = Download::new(common);
-            fetch::locate(network.name, &mut |progress| download.show(&progress))?
-        }
-        (Err(_), file) if file.exists() => file.to_path_buf(),
-        (Err(error), _) => {
-            return Err(Error::input(format!(
-                "there is no file {text}, and {error}"
-            )));
-        }
-    };
+    if is_name(text) {
+        return fetched(text, common);
+    }
+    let path = Path::new(text);
+    if path.is_file() {
+        return FeatureNetwork::open(path, &models::device());
+    }
+    let names: Vec<&str> = names().collect();
+    Err(Error::input(format!(
+        "--features {text}: this is neither a file of weights nor one of {}",
+        names.join(", ")
+    )))
+}
+
+fn fetched(name: &str, common: &Common) -> Result<FeatureNetwork> {
+    let mut download = Download::new(common);
+    let path = fetch::locate(name, &mut |progress| download.show(&progress))?;
     FeatureNetwork::open(&path, &models::device())
+}
+
+/// The networks that are known by name.
+fn names() -> impl Iterator<Item = &'static str> {
+    let classifiers = NETWORKS
+        .iter()
+        .filter(|network| matches!(network.kind, Kind::Classifier(_)));
+    classifiers.map(|network| network.name)
+}
+
+fn is_name(text: &str) -> bool {
+    names().any(|name| name == text)
 }
 
 /// Which classifier rates pictures.
@@ -48,13 +66,13 @@ impl ClassifierArgs {
                 "--accept ranks pictures by a classifier: name one with --classifier",
             ));
         };
-        if catalogue::network(text).is_ok() {
-            return load_network(text, common).map(Classifier::of_network);
+        if is_name(text) {
+            return fetched(text, common).map(Classifier::of_network);
         }
         Classifier::load(Path::new(text), |info| match &self.classifier_network {
             Some(file) => FeatureNetwork::open(file, &models::device()),
             // A name from a file is no path.
-            None => load_network(catalogue::network(&info.network)?.name, common),
+            None => fetched(&info.network, common),
         })
     }
 }

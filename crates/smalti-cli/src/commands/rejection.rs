@@ -2,7 +2,8 @@
 //! of.
 
 use super::features::ClassifierArgs;
-use crate::{Common, progress};
+use crate::Common;
+use crate::progress::{self, PLAIN_EVERY};
 use clap::Args;
 use image::RgbImage;
 use indicatif::ProgressBar;
@@ -19,10 +20,7 @@ use smalti::tokenizer::tiled::Plan;
 use smalti::{Error, Result};
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
-/// How often a line is printed where there is no terminal to draw a bar on.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
+use std::time::Instant;
 
 #[derive(Args)]
 pub struct RejectionArgs {

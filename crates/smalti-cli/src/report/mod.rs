@@ -9,4 +9,4 @@ mod training;
 pub use figures::{Figure, protocol_lines, table};
 pub use page::Page;
 pub use pictures::shown;
-pub use training::curves;
+pub use training::add_curves;

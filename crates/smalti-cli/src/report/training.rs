@@ -1,5 +1,6 @@
 //! The curves of a training, from what its run folder has logged.
 
+use super::page::Page;
 use super::plot::{Line, lines};
 use smalti::doctor::{Curves, Kind, Point, Record};
 use std::path::Path;
@@ -54,8 +55,17 @@ const PRIOR: [Shown; 1] = [(
     ],
 )];
 
-/// Plots of the run in this folder, as SVG; none of what was not logged, and none at all of what is no run.
-pub fn curves(run: &Path) -> Vec<String> {
+/// Adds plots of the run in this folder: none of what was not logged, and none at all of what is no run.
+pub fn add_curves(page: &mut Page, run: &Path) {
+    let plots = curves(run);
+    if !plots.is_empty() {
+        page.heading("Training");
+        plots.iter().for_each(|plot| page.plot(plot));
+    }
+}
+
+/// As SVG.
+fn curves(run: &Path) -> Vec<String> {
     let Ok(record) = Record::read(run) else {
         return Vec::new();
     };

@@ -33,6 +33,12 @@ pub fn succeeds(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the binary prints with `--json`.
+#[track_caller]
+pub fn json(arguments: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&succeeds(&[&["--json"], arguments].concat())).unwrap()
+}
+
 /// Runs the binary, which must fail with exit code 1 (or 2 for wrong usage) and one line that contains every one of `words`.
 #[track_caller]
 pub fn fails(arguments: &[&str], words: &[&str]) -> String {
@@ -50,6 +56,18 @@ pub fn fails(arguments: &[&str], words: &[&str]) -> String {
         assert!(message.contains(word), "no `{word}` in: {message}");
     }
     message
+}
+
+/// What is in a page, which nothing is missing from and that loads nothing.
+#[track_caller]
+pub fn page(path: &Path) -> String {
+    let html = std::fs::read_to_string(path).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"));
+    assert!(html.contains("How this was measured"));
+    for loaded in ["<script", "<link", "url(", "src=\"http"] {
+        assert!(!html.contains(loaded), "{loaded}");
+    }
+    html
 }
 
 pub fn text(path: &Path) -> &str {

@@ -27,7 +27,7 @@ static SKIPPED: [(&str, &str); 5] = [
 ];
 
 /// Commands of which only the form is shown, or which are for another place, and what is run for them.
-static RUN_INSTEAD: [(&str, &[&str]); 9] = [
+static RUN_INSTEAD: [(&str, &[&str]); 10] = [
     ("cargo run --release -- demo", &["smalti demo"]),
     (
         "smalti prepare edges|pose|lowres|depth DATA --out DIR",
@@ -53,11 +53,12 @@ static RUN_INSTEAD: [(&str, &[&str]); 9] = [
     ),
     ("smalti man DIR", &["smalti man man1"]),
     (
+        "smalti train classifier --data DIR --out C",
+        &["smalti train classifier --data animals --out C"],
+    ),
+    (
         "smalti sample --model M --accept 0.05 --classifier C",
-        &[
-            "smalti train classifier --data animals --out C",
-            "smalti sample --model runs/animals -n 64 --accept 0.5 --classifier C --out kept",
-        ],
+        &["smalti sample --model runs/animals -n 64 --accept 0.5 --classifier C --out kept"],
     ),
     ("smalti weights fetch|import|list", &["smalti weights list"]),
     (

@@ -84,7 +84,7 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
             };
             vec!["--perceptual", "none", "--split", all]
         }
-        ["eval", "samples"] if !said("--features") => {
+        ["eval", "samples" | "sweep"] if !said("--features") => {
             vec!["--features", "efficientnet-lite0", "-n", "12"]
         }
         _ => Vec::new(),

@@ -167,19 +167,8 @@ fn folder_class(root: &Path, picture: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
+    use super::super::testing::folder;
     use super::*;
-
-    fn folder(names: &[&str]) -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for name in names {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, b"").unwrap();
-        }
-        folder
-    }
 
     fn numbered(count: usize) -> Dataset {
         Dataset::from_pictures(

@@ -169,21 +169,13 @@ pub fn write_png(path: &Path, image: &RgbImage) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use image::codecs::gif::GifEncoder;
     use image::{Frame, GrayAlphaImage, GrayImage, ImageBuffer, Luma, LumaA, Rgba};
-    use tempfile::TempDir;
 
+    use super::super::testing::place;
     use super::*;
 
     const WHITE: [u8; 3] = [255; 3];
-
-    fn place(name: &str) -> (TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        (folder, path)
-    }
 
     fn noise(width: u32, height: u32) -> RgbImage {
         RgbImage::from_fn(width, height, |x, y| {

@@ -135,19 +135,12 @@ fn normalize(map: &mut DepthImage) {
 mod tests {
     use std::fs;
     use std::fs::File;
-    use std::path::PathBuf;
 
     use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-    use tempfile::TempDir;
     use tiff::encoder::{TiffEncoder, colortype};
 
+    use super::super::testing::place;
     use super::*;
-
-    fn place(name: &str) -> (TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        (folder, path)
-    }
 
     fn depth(path: &Path, form: DepthForm) -> Vec<f32> {
         read_depth(path, form).unwrap().into_raw()

@@ -114,18 +114,11 @@ fn tiff_indices(bytes: &[u8]) -> std::result::Result<(u32, u32, Vec<u16>), Strin
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
-    use tempfile::TempDir;
 
+    use super::super::testing::place;
     use super::*;
-
-    fn place(name: &str) -> (TempDir, PathBuf) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        (folder, path)
-    }
 
     /// A PNG of these packed samples; a palette of greys goes backwards, so that its colours are not the indices.
     fn encoded(width: u32, height: u32, color: ColorType, depth: BitDepth, data: &[u8]) -> Vec<u8> {

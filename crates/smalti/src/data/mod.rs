@@ -29,6 +29,8 @@ mod raster;
 mod scale;
 mod show;
 mod squares;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tiff;
 mod transform;
 mod walk;

@@ -110,20 +110,10 @@ mod tests {
     use std::fs;
 
     use image::{GrayImage, Luma, Rgb, RgbImage};
-    use tempfile::TempDir;
 
+    use super::super::testing::folder;
     use super::*;
     use crate::data::{Crop, Filter, Kind, Raster, Resize, Transform};
-
-    fn folder(names: &[&str]) -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for name in names {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, b"").unwrap();
-        }
-        folder
-    }
 
     #[test]
     fn files_of_the_same_name_belong_together() {

@@ -59,17 +59,17 @@ impl PictureFeatures {
     pub fn of(network: &FeatureNetwork, pictures: &[RgbImage], device: &Device) -> Result<Self> {
         let rasters: Vec<Raster> = pictures.iter().cloned().map(Raster::from).collect();
         let features = network.features(tensor_of(&rasters, device))?;
-        let logits = match network.classifier() {
-            Classifier::Inception => network.unbiased_logits(features.clone()),
-            Classifier::InceptionTorchvision | Classifier::EfficientNetLite0 => {
-                network.logits(features.clone())
-            }
-        };
-        Ok(Self {
+        Ok(Self::of_features(network, host_values(features)))
+    }
+
+    /// From features that `network` gave, `[n, d]` row-major.
+    pub fn of_features(network: &FeatureNetwork, features: Vec<f32>) -> Self {
+        let unbiased = network.classifier() == Classifier::Inception;
+        Self {
             dimensions: network.dimension(),
-            features: host_values(features),
-            logits: host_values(logits),
-        })
+            logits: network.logits_of(&features, unbiased),
+            features,
+        }
     }
 
     /// Which of the pictures, counted from 0, is the first that has features that are not finite.

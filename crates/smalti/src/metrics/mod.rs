@@ -2,7 +2,7 @@
 //!
 //! Of features, whatever network made them: [`FeatureStatistics`] and the [`FrechetDistance`] of two (FID), the
 //! [`KernelDistance`] (KID), [`ManifoldFigures`] (precision, recall, density, coverage), the [`InceptionScore`]. A
-//! [`FeatureCollector`] takes in what [`compare`] computes all of these from. Of pictures: [`ssim`](ssim()) and
+//! [`FeatureCollector`] takes in what a [`Reference`] computes all of these from. Of pictures: [`ssim`](ssim()) and
 //! [`ms_ssim`](ms_ssim()). Of codes: [`CodeHistogram`], and under a prior the [`LikelihoodMeter`]. No figure depends on
 //! the number of threads. An [`Interval`] says how much of a difference is chance. A
 //! [`Classifier`] says how probably a picture is of a class.
@@ -12,6 +12,7 @@ mod chunks;
 pub mod classifier;
 mod collector;
 mod comparison;
+mod data_set;
 mod distances;
 mod extrapolation;
 mod frechet;
@@ -24,7 +25,6 @@ mod manifold;
 mod ms_ssim;
 mod names;
 pub mod network;
-mod prepared;
 mod protocol;
 mod random;
 pub mod reconstruction;
@@ -39,7 +39,7 @@ pub use bootstrap::{BootstrapSettings, Interval, bootstrap_frechet, bootstrap_me
 pub use chunks::ChunkedStatistics;
 pub use classifier::Classifier;
 pub use collector::{CollectorSettings, FeatureCollector, PictureFeatures};
-pub use comparison::{Comparison, ComparisonSettings, Reference, compare};
+pub use comparison::{Comparison, ComparisonSettings, Reference, SetFigures};
 pub use extrapolation::{FrechetExtrapolation, extrapolate};
 pub use frechet::{FrechetDistance, FrechetReference, frechet_distance};
 pub use histogram::{CodeFigures, CodeHistogram};
@@ -52,7 +52,6 @@ pub use manifold::{ManifoldFigures, ManifoldSettings, manifold_figures};
 pub use ms_ssim::ms_ssim;
 pub use names::FigureNames;
 pub use network::FeatureNetwork;
-pub use prepared::{PreparedReference, SetFigures};
 pub use protocol::Protocol;
 pub use reconstruction::{
     Likeness, ReconstructionFigures, ReconstructionIntervals, ReconstructionMeter,

@@ -192,20 +192,9 @@ fn summary(targets: &[Target], results: impl IntoIterator<Item = Result<Made>>) 
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tempfile::TempDir;
-
     use super::*;
     use crate::data::companions;
-
-    fn folder(names: &[&str]) -> TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for name in names {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, name).unwrap();
-        }
-        folder
-    }
+    use crate::data::testing::folder;
 
     fn message(data: &Path, out: &Path) -> String {
         targets(data, out, "png").unwrap_err().to_string()

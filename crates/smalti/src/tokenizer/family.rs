@@ -113,3 +113,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

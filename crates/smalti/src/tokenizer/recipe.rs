@@ -1,20 +1,21 @@
 //! How a tokenizer is trained: every setting of stage 1 with its default.
 
+mod check;
+mod step;
+
+pub use step::StepPlan;
+
 use super::adversarial::AdversarialLoss;
-use super::config::{Family, TokenizerConfig};
+use super::config::TokenizerConfig;
 use super::discriminator::{DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm};
-use super::quantizer::{CodeGradient, QuantizerStep};
+use super::quantizer::CodeGradient;
 use super::upkeep::UpkeepConfig;
 use crate::data::{Crop, DepthForm, Filter, Kind, KindName, Resize, Transform};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::Precision;
-use crate::training::settings::check_range;
 use crate::training::{Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-
-/// The part of a run that may pass before vectors are quantised.
-const UNQUANTIZED: f64 = 0.1;
 
 /// The network and its training.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -248,46 +249,6 @@ impl TokenizerTraining {
         }
     }
 
-    /// The settings that are numbers, with the least and the most each may be.
-    fn ranges(&self) -> Vec<(&'static str, f64, f64, f64)> {
-        const MANY: f64 = 1e18;
-        let weight = |name, value: f32| (name, f64::from(value), 0.0, 1e6);
-        vec![
-            ("steps", self.steps as f64, 1.0, MANY),
-            ("minutes", self.minutes, 0.0, 1e7),
-            ("batch", self.batch as f64, 1.0, 1e6),
-            ("log_every", self.log_every as f64, 1.0, MANY),
-            ("learning_rate", self.learning_rate, 0.0, 1.0),
-            ("final_learning_rate", self.final_learning_rate, 0.0, 1.0),
-            ("validation", self.validation, 0.0, 0.9),
-            ("weight_average", self.weight_average, 0.0, 0.999_999),
-            ("codebook_decay", f64::from(self.codebook_decay), 0.0, 1.0),
-            ("restart_below", f64::from(self.restart_below), 0.0, 1.0),
-            ("temperature", f64::from(self.temperature), 1e-6, 1e3),
-            (
-                "final_temperature",
-                f64::from(self.final_temperature),
-                1e-6,
-                1e3,
-            ),
-            ("kl_warmup", self.kl_warmup, 0.0, MANY),
-            ("discriminator_start", self.discriminator_start, 0.0, MANY),
-            ("discriminator_warmup", self.discriminator_warmup, 0.0, MANY),
-            ("discriminator_ramp", self.discriminator_ramp, 0.0, MANY),
-            ("r1_every", self.r1_every as f64, 1.0, MANY),
-            weight("gradient_clip", self.gradient_clip),
-            weight("codebook_weight", self.codebook_weight),
-            weight("entropy_weight", self.entropy_weight),
-            weight("l1_weight", self.l1_weight),
-            weight("l2_weight", self.l2_weight),
-            weight("perceptual_weight", self.perceptual_weight),
-            weight("discriminator_weight", self.discriminator_weight),
-            weight("lambda_max", self.lambda_max),
-            weight("lecam_weight", self.lecam_weight),
-            weight("r1_weight", self.r1_weight),
-        ]
-    }
-
     /// What the discriminator is made of, for pictures of `size`.
     pub fn discriminator_config(&self) -> DiscriminatorConfig {
         DiscriminatorConfig {
@@ -307,57 +268,6 @@ impl TokenizerTraining {
             seed: self.seed,
         }
     }
-
-    /// What is particular about step `step` (from 0), when `progress` (0 to 1) of the run is over.
-    pub fn plan(&self, step: u64, progress: f64) -> StepPlan {
-        // How many steps there will be, as far as is known now; rounding must not put a join off by a step.
-        let total = if progress > 0.0 {
-            step as f64 / progress
-        } else {
-            f64::MAX
-        };
-        let in_steps = |value: f64| if value < 1.0 { value * total } else { value };
-        let since = step as f64 - in_steps(self.discriminator_start) + 1e-6;
-        let wanted = self.discriminator_weight > 0.0;
-        let rise = |since: f64, length: f64| {
-            if length > 0.0 {
-                (since / length).clamp(0.0, 1.0)
-            } else {
-                f64::from(u8::from(since >= 0.0))
-            }
-        };
-        let felt = rise(since, in_steps(self.discriminator_ramp));
-        let divergence = rise(step as f64, in_steps(self.kl_warmup));
-        let fall = 0.5 * (1.0 + (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos()) as f32;
-        StepPlan {
-            step,
-            learning_rate: self.schedule().at(step, progress),
-            discriminator: wanted && since + in_steps(self.discriminator_warmup) >= 0.0,
-            adversarial: if wanted { felt as f32 } else { 0.0 },
-            quantizer: QuantizerStep {
-                gradient: self.code_gradient,
-                temperature: self.final_temperature
-                    + (self.temperature - self.final_temperature) * fall,
-                divergence: divergence as f32,
-                entropy_weight: self.entropy_weight,
-                bypass: step < self.kmeans_step && progress < UNQUANTIZED,
-                seed: self.seed ^ (step + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            },
-        }
-    }
-}
-
-/// What is particular about one step.
-#[derive(Debug, Clone, Copy)]
-pub struct StepPlan {
-    /// From 0.
-    pub step: u64,
-    pub learning_rate: f64,
-    /// Whether the discriminator trains.
-    pub discriminator: bool,
-    /// How much of the adversarial loss the decoder feels, 0 to 1.
-    pub adversarial: f32,
-    pub quantizer: QuantizerStep,
 }
 
 /// Which part of a tokenizer is trained.
@@ -366,200 +276,4 @@ pub struct StepPlan {
 pub enum Trained {
     All,
     Decoder,
-}
-
-impl TokenizerRecipe {
-    /// Says what is wrong with a recipe that cannot be followed, naming the setting.
-    pub fn check(&self) -> Result<()> {
-        self.network.check()?;
-        if self.network.family == Family::Dalle {
-            return Err(Error::input(
-                "DALL-E's tokenizer can be used, but not trained: its pictures are not what its last convolution gives",
-            ));
-        }
-        if self.network.used_codes > 0 && self.training.train == Trained::All {
-            return Err(Error::input(
-                "used_codes renumbers a finished codebook: only the decoder can be trained on (train=decoder)",
-            ));
-        }
-        self.check_kind()?;
-        self.check_colours()?;
-        let training = &self.training;
-        training.transform().check()?;
-        let factor = self.network.factor();
-        if !training.size.is_multiple_of(factor) {
-            return Err(Error::input(format!(
-                "size is {}; it must be a multiple of {factor}, the downsampling factor of {} levels",
-                training.size,
-                self.network.levels()
-            )));
-        }
-        for (name, value, low, high) in training.ranges() {
-            check_range(name, value, low, high)?;
-        }
-        if training.train == Trained::Decoder && training.init_from.as_os_str().is_empty() {
-            return Err(Error::input(
-                "train is decoder: say with init_from (--init-from) whose encoder and codebook it belongs to",
-            ));
-        }
-        self.check_discriminator()
-    }
-
-    /// Networks fit what they are shown, and losses what they compare.
-    fn check_kind(&self) -> Result<()> {
-        let training = &self.training;
-        let channels = training.kind()?.channels();
-        let network = [self.network.in_channels, self.network.out_channels];
-        if network != [channels; 2] {
-            return Err(Error::input(format!(
-                "in_channels and out_channels are {network:?}; {} have {channels}: set both to {channels}",
-                training.data_kind.label()
-            )));
-        }
-        let adversarial = training.discriminator_weight > 0.0;
-        if training.data_kind == KindName::Labels && (adversarial || training.perceptual != "none")
-        {
-            return Err(Error::input(
-                "label maps are learned by cross-entropy alone: set perceptual to none and discriminator_weight to 0",
-            ));
-        }
-        Ok(())
-    }
-
-    /// A tokenizer without networks has nothing that a loss could move.
-    fn check_colours(&self) -> Result<()> {
-        let training = &self.training;
-        if self.network.family != Family::Colours {
-            return Ok(());
-        }
-        if training.discriminator_weight > 0.0 {
-            return Err(Error::input(
-                "colours are found by k-means, not against a discriminator: set discriminator_weight to 0",
-            ));
-        }
-        if training.train == Trained::Decoder {
-            return Err(Error::input(
-                "train is decoder, but colours are all there is to this tokenizer: set it to all",
-            ));
-        }
-        Ok(())
-    }
-
-    fn check_discriminator(&self) -> Result<()> {
-        let discriminator = self.training.discriminator_config();
-        discriminator.check()?;
-        if self.training.discriminator_weight > 0.0 {
-            discriminator.check_size()?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tokenizer::config::QuantizerKind;
-
-    fn training() -> TokenizerTraining {
-        TokenizerTraining {
-            discriminator_start: 0.5,
-            discriminator_warmup: 0.2,
-            discriminator_ramp: 0.1,
-            ..TokenizerTraining::default()
-        }
-    }
-
-    fn at(training: &TokenizerTraining, step: u64) -> (bool, f32) {
-        let plan = training.plan(step, step as f64 / 60.0);
-        (plan.discriminator, plan.adversarial)
-    }
-
-    #[test]
-    fn the_discriminator_learns_alone_and_then_gains_weight() {
-        let fractions = training();
-        let steps = TokenizerTraining {
-            discriminator_start: 30.0,
-            discriminator_warmup: 12.0,
-            discriminator_ramp: 6.0,
-            ..training()
-        };
-        for training in [fractions, steps] {
-            assert_eq!(at(&training, 17), (false, 0.0));
-            assert_eq!(at(&training, 18), (true, 0.0));
-            assert_eq!(at(&training, 29), (true, 0.0));
-            let (_, felt) = at(&training, 33);
-            assert!((felt - 0.5).abs() < 1e-5, "{felt}");
-            assert_eq!(at(&training, 36), (true, 1.0));
-        }
-    }
-
-    #[test]
-    fn it_joins_at_once_where_nothing_else_is_said() {
-        let training = TokenizerTraining {
-            discriminator_warmup: 0.0,
-            discriminator_ramp: 0.0,
-            ..training()
-        };
-        assert_eq!(at(&training, 29), (false, 0.0));
-        assert_eq!(at(&training, 30), (true, 1.0));
-        let never = TokenizerTraining {
-            discriminator_weight: 0.0,
-            ..training
-        };
-        assert_eq!(at(&never, 50), (false, 0.0));
-    }
-
-    #[test]
-    fn gumbel_softmax_becomes_hard_and_its_divergence_gains_weight() {
-        let of = |kl_warmup: f64, step: u64| {
-            let training = TokenizerTraining {
-                kl_warmup,
-                ..TokenizerTraining::default()
-            };
-            let quantizer = training.plan(step, step as f64 / 60.0).quantizer;
-            (quantizer.temperature, quantizer.divergence)
-        };
-        for kl_warmup in [0.2, 12.0] {
-            assert_eq!(of(kl_warmup, 0), (1.0, 0.0));
-            assert!((of(kl_warmup, 3).1 - 0.25).abs() < 1e-5);
-            assert_eq!(of(kl_warmup, 12).1, 1.0);
-        }
-        assert_eq!(of(0.0, 0).1, 1.0);
-        let (middle, end) = (of(0.0, 30).0, of(0.0, 60).0);
-        assert!((middle - 17.0 / 32.0).abs() < 1e-6, "{middle}");
-        assert!((end - 1.0 / 16.0).abs() < 1e-6, "{end}");
-    }
-
-    #[test]
-    fn colours_have_no_adversary_and_no_decoder() {
-        let mut recipe = TokenizerRecipe {
-            network: TokenizerConfig {
-                family: Family::Colours,
-                channel_multipliers: vec![1],
-                embed_dim: 3,
-                quantizer: QuantizerKind::Ema,
-                ..TokenizerConfig::default()
-            },
-            training: TokenizerTraining::default(),
-        };
-        let message = |recipe: &TokenizerRecipe| recipe.check().unwrap_err().to_string();
-        assert!(message(&recipe).contains("discriminator_weight to 0"));
-        recipe.training.discriminator_weight = 0.0;
-        recipe.check().unwrap();
-        recipe.training.train = Trained::Decoder;
-        recipe.training.init_from = "model".into();
-        assert!(message(&recipe).contains("set it to all"));
-    }
-
-    #[test]
-    fn vectors_pass_unquantised_for_a_tenth_of_the_run_at_most() {
-        let training = TokenizerTraining {
-            kmeans_step: 200,
-            ..training()
-        };
-        let bypass = |step: u64| training.plan(step, step as f64 / 60.0).quantizer.bypass;
-        assert!(bypass(0) && bypass(5) && !bypass(6));
-        let long = |step: u64| training.plan(step, step as f64 / 1e6).quantizer.bypass;
-        assert!(long(199) && !long(200));
-    }
 }

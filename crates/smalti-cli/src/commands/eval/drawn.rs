@@ -2,21 +2,18 @@
 
 use super::Steps;
 use super::features::Sizing;
+use crate::commands::conditions::{ConditionArgs, conditions};
 use crate::{Common, models, parse_weights};
 use clap::Args;
 use image::RgbImage;
 use serde_json::{Value, json};
-use smalti::model::Model;
-use smalti::ops::Precision;
+use smalti::model::{GivenCondition, Model};
 use smalti::prior::PriorConfig;
-use smalti::prior::condition::{Condition, Conditioning};
 use smalti::sample::{
-    Filter, Request, SampleOptions, Sampler, WeightFormat, class_condition, decode_pictures,
-    picture_seed,
+    Filter, Request, SampleOptions, Sampler, WeightFormat, decode_pictures, picture_seed,
 };
 use smalti::{Error, Result};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Samples that are decoded and measured together.
 const ROUND: usize = 64;
@@ -30,9 +27,8 @@ pub struct SamplingArgs {
     /// With --model: how many samples
     #[arg(short, default_value_t = 1000)]
     n: usize,
-    /// With --model: the class, by name or number [default: all in turn]
-    #[arg(long)]
-    class: Option<String>,
+    #[command(flatten)]
+    condition: ConditionArgs,
     /// With --model: below 1 safer, above 1 bolder
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
@@ -66,8 +62,6 @@ impl SamplingArgs {
             return Err(Error::input("-n: figures take two samples at least"));
         }
         let mut model = models::load_for_pictures(path, common)?;
-        let (config, gpt) = model.take_prior()?;
-        let grid = [config.rows, config.columns];
         let options = SampleOptions {
             filter: Filter {
                 temperature: self.temperature,
@@ -76,43 +70,33 @@ impl SamplingArgs {
                 ..Filter::default()
             },
             batch: self.batch,
-            weights: match (self.weights, common.precision) {
-                (Some(weights), _) => weights,
-                (None, Some(Precision::Bf16)) => WeightFormat::Bf16,
-                (None, _) => WeightFormat::F32,
-            },
+            weights: common.weights(self.weights),
             codes_per_position: model.tokenizer_config.codes_per_position,
             ..SampleOptions::default()
         };
         options.check()?;
-        let request = |index: usize| -> Result<Request> {
-            let condition = self.condition(&config, index)?;
-            let seed = picture_seed(seed, index);
-            Ok(Request::new(condition, config.codes(), seed))
-        };
-        let requests = (0..self.n).map(request).collect::<Result<Vec<_>>>()?;
+        let requests = self.requests(&model, seed)?;
+        let (config, gpt) = model.take_prior()?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
         Ok(Drawing {
             protocol: self.protocol(path, &model, (&config, options)),
             model,
             sampler,
             requests,
-            grid,
+            grid: [config.rows, config.columns],
         })
     }
 
-    fn condition(&self, config: &PriorConfig, index: usize) -> Result<Arc<dyn Conditioning>> {
-        let chosen = config.condition.class(self.class.as_deref())?;
-        match &config.condition {
-            Condition::None(_) => class_condition(config, None),
-            Condition::Class(classes) => {
-                class_condition(config, chosen.or(Some(index % classes.classes)))
-            }
-            other => Err(Error::input(format!(
-                "this prior draws under {}: draw pictures with `smalti sample`, and measure them with --samples",
-                other.name()
-            ))),
-        }
+    fn requests(&self, model: &Model, seed: u64) -> Result<Vec<Request>> {
+        let (config, _) = model.require_prior()?;
+        let choices = self.condition.choices(config, true, seed)?;
+        let grid = [config.rows, config.columns];
+        let given = conditions(model, &choices, (self.n, grid, seed), false)?;
+        let request = |(index, given): (usize, GivenCondition)| {
+            let seed = picture_seed(seed, index);
+            Request::new(given.conditioning, config.codes(), seed)
+        };
+        Ok(given.into_iter().enumerate().map(request).collect())
     }
 
     fn protocol(
@@ -121,18 +105,16 @@ impl SamplingArgs {
         model: &Model,
         (config, options): (&PriorConfig, SampleOptions),
     ) -> Value {
-        let classes = match (&config.condition, &self.class) {
-            (Condition::Class(_), None) => Some("all in turn"),
-            (Condition::Class(_), Some(class)) => Some(class.as_str()),
-            _ => None,
-        };
+        let [class, files, texts] = self.condition.described(config);
         json!({
             "model": path.display().to_string(),
             "step": model.info.step,
             "temperature": self.temperature,
             "top_k": self.top_k,
             "top_p": self.top_p,
-            "class": classes,
+            "class": class,
+            "files": files,
+            "texts": texts,
             "weights": options.weights.name(),
             "precision": model.tokenizer.precision,
         })

@@ -1,6 +1,7 @@
 //! Features of pictures: which network makes them, what is kept of them, and how the figures of two sets are shown.
 
 use super::Steps;
+use crate::commands::features::load_network;
 use crate::report::Figure;
 use crate::{Common, models, progress};
 use clap::{Args, ValueEnum};
@@ -12,9 +13,8 @@ use smalti::metrics::network::Preprocessing;
 use smalti::metrics::{
     BootstrapSettings, CollectorSettings, Comparison, ComparisonSettings, FeatureCollector,
     FeatureNetwork, FigureNames, InceptionScore, KernelDistanceSettings, PictureFeatures,
+    SetFigures,
 };
-use smalti::weights::catalogue::{Kind, NETWORKS};
-use smalti::weights::fetch::locate;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ impl FeatureArgs {
         let Some(name) = self.features.as_deref().filter(|&name| name != "none") else {
             return Ok(None);
         };
-        let network = FeatureNetwork::open(&weights_file(name, common)?, &models::device())?;
+        let network = load_network(name, common)?;
         let preprocessing = match self.preprocessing {
             None => return Ok(Some(network)),
             Some(Program::PytorchFid) => Preprocessing::PYTORCH_FID,
@@ -129,26 +129,6 @@ impl FeatureArgs {
             },
         })
     }
-}
-
-/// A file, or that of a network known by name.
-fn weights_file(name: &str, common: &Common) -> Result<PathBuf> {
-    let classifiers = NETWORKS
-        .iter()
-        .filter(|network| matches!(network.kind, Kind::Classifier(_)));
-    let names: Vec<&str> = classifiers.map(|network| network.name).collect();
-    if names.contains(&name) {
-        let mut download = progress::Download::new(common);
-        return locate(name, &mut |progress| download.show(&progress));
-    }
-    let path = PathBuf::from(name);
-    if path.is_file() {
-        return Ok(path);
-    }
-    Err(Error::input(format!(
-        "--features {name}: this is neither a file of weights nor one of {}",
-        names.join(", ")
-    )))
 }
 
 /// What figures of a network's features are called.
@@ -266,11 +246,12 @@ pub fn add_files(
 
 /// The figures of two sets of features as JSON, under their names.
 pub fn comparison_json(found: &Comparison, names: &FigureNames) -> Value {
-    let mut frechet = json!(found.frechet);
+    let figures = &found.figures;
+    let mut frechet = json!(figures.frechet);
     frechet["name"] = json!(names.frechet);
     frechet["interval"] = json!(found.interval);
     frechet["extrapolation"] = json!(found.extrapolation);
-    let kernel = found.kernel.as_ref().map(|kernel| {
+    let kernel = figures.kernel.as_ref().map(|kernel| {
         let mut kernel = json!(kernel);
         kernel["name"] = json!(names.kernel);
         kernel
@@ -278,8 +259,8 @@ pub fn comparison_json(found: &Comparison, names: &FigureNames) -> Value {
     json!({
         "frechet": frechet,
         "kernel": kernel,
-        "manifold": found.manifold,
-        "score": found.score.as_ref().map(|score| score_json(score, names)),
+        "manifold": figures.manifold,
+        "score": figures.score.as_ref().map(|score| score_json(score, names)),
     })
 }
 
@@ -291,7 +272,12 @@ pub fn score_json(score: &InceptionScore, names: &FigureNames) -> Value {
 
 /// The same as rows of a table.
 pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure> {
-    let frechet = &found.frechet;
+    let SetFigures {
+        frechet,
+        kernel,
+        manifold,
+        score,
+    } = &found.figures;
     let about = format!(
         "{} pictures to {}, {} features",
         frechet.pictures, frechet.reference_pictures, frechet.dimensions
@@ -310,7 +296,7 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
             )),
         );
     }
-    if let Some(kernel) = &found.kernel {
+    if let Some(kernel) = kernel {
         let about = format!(
             "± {:.3}: {} subsets of {} pictures",
             1e3 * kernel.standard_deviation,
@@ -320,7 +306,7 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
         let value = format!("{:.3} · 10⁻³", 1e3 * kernel.mean);
         figures.push(Figure::new(&names.kernel, value).about(about));
     }
-    if let Some(manifold) = &found.manifold {
+    if let Some(manifold) = manifold {
         let about = format!(
             "{} pictures to {}",
             manifold.generated_pictures, manifold.real_pictures
@@ -334,7 +320,7 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
             figures.push(Figure::new(name, format!("{value:.4}")).about(about.clone()));
         }
     }
-    figures.extend(found.score.iter().map(|score| score_figure(score, names)));
+    figures.extend(score.iter().map(|score| score_figure(score, names)));
     figures
 }
 

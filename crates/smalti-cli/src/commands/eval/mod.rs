@@ -3,6 +3,7 @@
 mod drawn;
 mod features;
 mod grid;
+mod neighbours;
 mod pictures;
 mod prior;
 mod reconstruction;
@@ -11,13 +12,14 @@ mod samples;
 mod sweep;
 mod sweep_page;
 
+use crate::progress::{self, PLAIN_EVERY};
 use crate::report::{Figure, Page, protocol_lines, table};
-use crate::{Common, output, progress};
+use crate::{Common, output};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use smalti::Result;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[derive(Subcommand)]
 pub enum Eval {
@@ -122,9 +124,6 @@ impl Findings {
         &self.json["protocol"]
     }
 }
-
-/// How often a line is printed where there is no terminal to draw a bar on.
-const PLAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// Work of known length as it is seen on standard error: a bar, or now and then a line.
 pub struct Steps<'a> {

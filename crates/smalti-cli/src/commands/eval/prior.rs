@@ -3,7 +3,7 @@
 use super::pictures::PictureArgs;
 use super::{Findings, ReportArgs, Steps, code_bars};
 use crate::report::plot::{Line, lines};
-use crate::report::{Figure, Page, curves};
+use crate::report::{Figure, Page, add_curves};
 use crate::{Common, models, progress};
 use clap::Args;
 use serde_json::json;
@@ -225,11 +225,7 @@ impl EvalPrior {
         }
         page.heading("Codes of these pictures");
         page.plot(&code_bars(&measured.counts));
-        let plots = curves(&self.model);
-        if !plots.is_empty() {
-            page.heading("Training");
-            plots.iter().for_each(|plot| page.plot(plot));
-        }
+        add_curves(&mut page, &self.model);
         page.protocol(findings.protocol());
         page
     }

@@ -6,7 +6,7 @@ use super::features::{
 use super::pictures::PictureArgs;
 use super::{Findings, ReportArgs, Steps, code_bars};
 use crate::commands::train::load_lpips;
-use crate::report::{Figure, Page, curves, shown};
+use crate::report::{Figure, Page, add_curves, shown};
 use crate::{Common, models, progress};
 use clap::Args;
 use image::RgbImage;
@@ -17,7 +17,7 @@ use smalti::data::{
 use smalti::metrics::reconstruction::images;
 use smalti::metrics::{
     BootstrapSettings, Comparison, FeatureCollector, FeatureNetwork, ReconstructionFigures,
-    ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow, compare,
+    ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow,
 };
 use smalti::model::Model;
 use smalti::tokenizer::Lpips;
@@ -230,8 +230,7 @@ impl EvalReconstruction {
     fn compare(&self, common: &Common, sides: &Sides<'_>) -> Result<Comparison> {
         let reference = Reference::of_pictures(&sides.pictures)?;
         let settings = self.features.comparison(self.seed);
-        let mut stage = stages(common);
-        compare(&reference, &sides.reconstructions, &settings, &mut stage)
+        reference.compare(&sides.reconstructions, &settings, &mut stages(common))
     }
 
     fn findings(
@@ -313,11 +312,7 @@ impl EvalReconstruction {
         }
         page.heading("Codebook");
         page.plot(&code_bars(&measured.counts));
-        let plots = curves(&self.model);
-        if !plots.is_empty() {
-            page.heading("Training");
-            plots.iter().for_each(|plot| page.plot(plot));
-        }
+        add_curves(&mut page, &self.model);
         page.protocol(findings.protocol());
         Ok(page)
     }

@@ -5,8 +5,9 @@ use super::features::{
     FeatureArgs, Sizing, add_files, add_pictures, comparison_figures, comparison_json, names_of,
     score_figure, score_json, side_of, stages,
 };
+use super::neighbours::{self, Neighbours, WITH_NEIGHBOURS};
 use super::{Findings, ReportArgs};
-use crate::report::{Figure, Page, curves, shown};
+use crate::report::{Figure, Page, add_curves, shown};
 use crate::{Common, output, progress};
 use clap::Args;
 use image::RgbImage;
@@ -15,18 +16,14 @@ use smalti::checkpoint::read_doubles;
 use smalti::data::{Dataset, GRID_PADDING, grid};
 use smalti::metrics::network::{Features, read_features};
 use smalti::metrics::{
-    FeatureCollector, FeatureNetwork, FeatureStatistics, FigureNames, Protocol, Reference, compare,
+    FeatureCollector, FeatureNetwork, FeatureStatistics, FigureNames, Protocol, Reference,
 };
-use smalti::sample::neighbours::{Gallery, Neighbour};
+use smalti::sample::neighbours::Gallery;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Samples that a page shows.
 const SHOWN: usize = 64;
-
-/// Samples whose neighbours are looked for, and how many neighbours of each.
-const WITH_NEIGHBOURS: usize = 16;
-const NEAREST: usize = 5;
 
 #[derive(Args)]
 pub struct EvalSamples {
@@ -78,12 +75,6 @@ struct Measured {
     /// The first ones.
     pictures: Vec<RgbImage>,
     neighbours: Vec<Neighbours>,
-}
-
-/// A sample beside its nearest training pictures.
-struct Neighbours {
-    row: Vec<RgbImage>,
-    found: Vec<Neighbour>,
 }
 
 impl EvalSamples {
@@ -284,7 +275,7 @@ impl EvalSamples {
         let settings = self.features.reference_settings(self.seed);
         let collector = match (given, of_pictures) {
             (Given::Statistics(statistics, name), _) => {
-                return Ok(Some((Reference::of_statistics(statistics), name)));
+                return Ok(Some((Reference::of_statistics(&statistics)?, name)));
             }
             (Given::Features(features), _) => {
                 let mut collector = FeatureCollector::new(features.dimension, settings)?;
@@ -367,7 +358,7 @@ impl EvalSamples {
         let (mut figures, mut json, warnings) = match reference {
             Some(reference) => {
                 let settings = self.features.comparison(self.seed);
-                let found = compare(&reference, collector, &settings, &mut stages(common))?;
+                let found = reference.compare(collector, &settings, &mut stages(common))?;
                 let figures = comparison_figures(&found, &names);
                 (figures, comparison_json(&found, &names), found.warnings)
             }
@@ -385,7 +376,7 @@ impl EvalSamples {
         }
         json["pictures"] = json!(collector.count());
         if !measured.neighbours.is_empty() {
-            let (rows, figure) = describe_neighbours(&measured.neighbours);
+            let (rows, figure) = neighbours::describe(&measured.neighbours);
             json["neighbours"] = rows;
             figures.push(figure);
         }
@@ -405,24 +396,9 @@ impl EvalSamples {
             let caption = format!("the first {}, not chosen", pictures.len());
             page.picture(&sheet, &caption)?;
         }
-        if !measured.neighbours.is_empty() {
-            page.heading("Beside the nearest training pictures");
-            page.text(
-                "Each row: a sample, then the nearest training pictures as the tokenizer gives them back, and their \
-                 distances in levels of 256.",
-            );
-            for neighbours in &measured.neighbours {
-                let row: Vec<RgbImage> = neighbours.row.iter().map(shown).collect();
-                let sheet = grid(&row, row.len(), GRID_PADDING);
-                page.picture(&sheet, &neighbours.distances())?;
-            }
-        }
+        neighbours::show(&mut page, &measured.neighbours)?;
         if let Some(model) = &self.model {
-            let plots = curves(model);
-            if !plots.is_empty() {
-                page.heading("Training");
-                plots.iter().for_each(|plot| page.plot(plot));
-            }
+            add_curves(&mut page, model);
         }
         page.protocol(findings.protocol());
         Ok(page)
@@ -432,54 +408,6 @@ impl EvalSamples {
 enum Source {
     Files(Vec<PathBuf>),
     Model(Box<Drawing>),
-}
-
-impl Neighbours {
-    fn of(gallery: &Gallery, drawing: &Drawing, (codes, sample): (&[i64], &RgbImage)) -> Self {
-        let all = gallery.neighbours(codes, sample);
-        let found: Vec<Neighbour> = all.into_iter().take(NEAREST).collect();
-        let near = found
-            .iter()
-            .map(|neighbour| gallery.picture(&drawing.model, neighbour.index));
-        Self {
-            row: std::iter::once(sample.clone()).chain(near).collect(),
-            found,
-        }
-    }
-
-    fn distances(&self) -> String {
-        let distances = self
-            .found
-            .iter()
-            .map(|found| format!("{:.1}", found.distance));
-        distances.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// As JSON, and how near the nearest is.
-fn describe_neighbours(neighbours: &[Neighbours]) -> (Value, Figure) {
-    let row = |sample: &Neighbours| -> Vec<Value> {
-        let found = sample.found.iter();
-        found
-            .map(|found| {
-                json!({
-                    "picture": found.index,
-                    "distance": found.distance,
-                    "equal_codes": found.equal_codes,
-                })
-            })
-            .collect()
-    };
-    let rows: Vec<Vec<Value>> = neighbours.iter().map(row).collect();
-    let nearest = neighbours.iter().filter_map(|sample| sample.found.first());
-    let least = nearest
-        .map(|found| found.distance)
-        .fold(f64::INFINITY, f64::min);
-    let figure = Figure::new("nearest", format!("{least:.1} levels")).about(format!(
-        "the nearest training picture of any of the first {} samples",
-        neighbours.len()
-    ));
-    (json!(rows), figure)
 }
 
 fn name_of(path: &Path) -> String {

@@ -1,21 +1,24 @@
 //! `smalti eval sweep`: how the figures of samples depend on how they are drawn, and on how many of them are kept.
 
+use super::features::names_of;
 use super::grid::{Cell, Lists};
 use super::results::{Record, Results};
-use super::sweep_page::{Names, page, text_table};
+use super::sweep_page::{page, text_table};
 use crate::commands::features::{ClassifierArgs, load_network};
 use crate::commands::rejection::{self, CandidateView};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::{Value, json};
-use smalti::metrics::{Classifier, FeatureNetwork, FeatureStatistics, PreparedReference, Protocol};
+use smalti::metrics::{
+    Classifier, CollectorSettings, ComparisonSettings, FeatureCollector, FeatureNetwork,
+    FeatureStatistics, PictureFeatures, Protocol, Reference,
+};
 use smalti::model::Model;
-use smalti::ops::Precision;
 use smalti::prior::condition::Condition;
 use smalti::prior::{Prior, PriorConfig};
 use smalti::sample::rejection::{Candidate, Wanted, plan, reject};
 use smalti::sample::{
-    Request, SampleOptions, Sampler, WeightFormat, class_condition, decode_pictures, picture_seed,
+    Request, SampleOptions, Sampler, class_condition, decode_pictures, picture_seed,
 };
 use smalti::{Error, Result};
 use std::collections::BTreeMap;
@@ -140,7 +143,7 @@ impl EvalSweep {
             self.measure(common, &bench, &missing, &mut results)?;
         }
         let records: Vec<&Record> = cells.iter().filter_map(|cell| results.get(cell)).collect();
-        let names = Names::of(&bench.network);
+        let names = names_of(Some(&bench.network));
         if let Some(path) = &self.report {
             output::folder_of(path)?;
             page(&lists, &records, &names, results.protocol()).write(path)?;
@@ -192,11 +195,13 @@ impl EvalSweep {
         results: &mut Results,
     ) -> Result<()> {
         let reference = self.reference(common, bench)?;
+        let settings = ComparisonSettings::default();
         for alike in Cell::drawn_alike(cells) {
             let sets = self.draw(common, bench, &alike)?;
             for (cell, features) in alike.iter().zip(sets) {
                 progress::note(common, format_args!("measuring {}", cell.describe()));
-                let figures = reference.figures_of(&bench.network, &features)?;
+                let measured = bench.collected(features)?;
+                let figures = reference.figures(&measured, &settings, &mut |_| ())?;
                 results.add(*cell, figures)?;
             }
         }
@@ -211,10 +216,7 @@ impl EvalSweep {
         let options = SampleOptions {
             filter: first.filter(),
             batch: self.batch as usize,
-            weights: match common.precision {
-                Some(Precision::Bf16) => WeightFormat::Bf16,
-                _ => WeightFormat::F32,
-            },
+            weights: common.weights(None),
             codes_per_position: bench.model.tokenizer_config.codes_per_position,
             ..SampleOptions::default()
         };
@@ -251,7 +253,7 @@ impl EvalSweep {
         (0..classes).map(|class| (class, share(class))).collect()
     }
 
-    fn reference(&self, common: &Common, bench: &Bench) -> Result<PreparedReference> {
+    fn reference(&self, common: &Common, bench: &Bench) -> Result<Reference> {
         if is_statistics(&self.reference) {
             let ours = self.features_protocol(bench)?;
             let (statistics, _) = FeatureStatistics::load(&self.reference, &ours)?;
@@ -259,25 +261,29 @@ impl EvalSweep {
                 common,
                 "the reference is a file of statistics: no kernel distance, precision and recall",
             );
-            return PreparedReference::of_statistics(&statistics);
+            return Reference::of_statistics(&statistics);
         }
         let bar = progress::bar(common, 0, "pictures of the reference");
-        let prepared = PreparedReference::of_pictures(
+        let settings = CollectorSettings {
+            parts: 2,
+            kept: self.manifold_pictures,
+            ..CollectorSettings::default()
+        };
+        let collected = FeatureCollector::of_data_set(
             &bench.network,
-            &self.reference,
-            bench.side()?,
-            self.manifold_pictures,
+            (self.reference.as_path(), bench.side()?),
+            settings,
             &mut |done, total| {
                 bar.set_length(total as u64);
                 bar.set_position(done as u64);
             },
         );
         bar.finish_and_clear();
-        let (reference, notes) = prepared?;
+        let (collector, notes) = collected?;
         for note in notes {
             progress::note(common, note);
         }
-        Ok(reference)
+        Reference::of_pictures(&collector)
     }
 
     fn features_protocol(&self, bench: &Bench) -> Result<Protocol> {
@@ -329,6 +335,21 @@ impl Bench {
             "penalty": info.map(|info| info.penalty.to_string()),
             "accuracy": info.and_then(|info| info.accuracy).map(|share| share.to_string()),
         }))
+    }
+
+    /// Features of samples, all of them kept.
+    fn collected(&self, features: Vec<f32>) -> Result<FeatureCollector> {
+        let samples = features.len() / self.network.dimension();
+        let defaults = CollectorSettings::default();
+        let settings = CollectorSettings {
+            parts: 2,
+            kept: samples,
+            splits: defaults.splits.min(samples),
+            ..defaults
+        };
+        let mut collector = FeatureCollector::for_network(&self.network, settings)?;
+        collector.add_pictures(&PictureFeatures::of_features(&self.network, features))?;
+        Ok(collector)
     }
 
     /// The side of the samples.

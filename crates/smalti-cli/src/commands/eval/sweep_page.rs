@@ -5,49 +5,21 @@ use super::results::Record;
 use crate::report::page::Page;
 use crate::report::plot::{Line, lines};
 use serde_json::Value;
-use smalti::metrics::{FeatureNetwork, SetFigures};
-use smalti::weights::classifier::Classifier;
+use smalti::metrics::{FigureNames, SetFigures};
 
-/// What figures of the network's features are called: those of the literature are of one network only.
-pub struct Names {
-    frechet: String,
-    kernel: String,
-    score: String,
-}
-
-impl Names {
-    pub fn of(network: &FeatureNetwork) -> Self {
-        let short = match network.classifier() {
-            Classifier::Inception => {
-                return Self {
-                    frechet: "FID".into(),
-                    kernel: "KID".into(),
-                    score: "IS".into(),
-                };
-            }
-            Classifier::InceptionTorchvision => "torchvision",
-            Classifier::EfficientNetLite0 => "lite0",
-        };
-        Self {
-            frechet: format!("FD-{short}"),
-            kernel: format!("KD-{short}"),
-            score: format!("IS-{short}"),
-        }
-    }
-
-    fn headings(&self) -> [&str; 9] {
-        [
-            "accept",
-            "top-k",
-            "top-p",
-            "temperature",
-            &self.frechet,
-            &self.kernel,
-            &self.score,
-            "precision",
-            "recall",
-        ]
-    }
+/// What the columns of the table are called.
+fn headings(names: &FigureNames) -> [&str; 9] {
+    [
+        "accept",
+        "top-k",
+        "top-p",
+        "temperature",
+        &names.frechet,
+        &names.kernel,
+        &names.score,
+        "precision",
+        "recall",
+    ]
 }
 
 /// A row of the table.
@@ -72,8 +44,8 @@ fn row(record: &Record) -> Vec<String> {
 }
 
 /// The table as lines of text, columns below each other.
-pub fn text_table(records: &[&Record], names: &Names) -> Vec<String> {
-    let headings = names.headings().map(str::to_string).to_vec();
+pub fn text_table(records: &[&Record], names: &FigureNames) -> Vec<String> {
+    let headings = headings(names).map(str::to_string).to_vec();
     let rows: Vec<Vec<String>> = std::iter::once(headings)
         .chain(records.iter().map(|record| row(record)))
         .collect();
@@ -93,12 +65,12 @@ pub fn text_table(records: &[&Record], names: &Names) -> Vec<String> {
 }
 
 /// The page: a table, and plots along every list that has several values.
-pub fn page(lists: &Lists, records: &[&Record], names: &Names, protocol: &Value) -> Page {
+pub fn page(lists: &Lists, records: &[&Record], names: &FigureNames, protocol: &Value) -> Page {
     // To draw among all codes is to draw among that many.
     let codes = protocol["codes"].as_f64().unwrap_or(1.0);
     let mut page = Page::new("Sweep");
     let rows: Vec<Vec<String>> = records.iter().map(|record| row(record)).collect();
-    page.table(&names.headings(), &rows);
+    page.table(&headings(names), &rows);
     for axis in AXES {
         let along: Vec<&Record> = records
             .iter()

@@ -1,6 +1,6 @@
-//! Shapes, gradients, the range of the pixels, and what configurations are refused.
+//! The range of vectors and pixels, and what configurations are refused.
 
-use super::super::testing::{assert_near, init, random, unmoved};
+use super::super::testing::{init, random};
 use super::*;
 use crate::checkpoint::{TensorMap, host_values, parameters};
 use burn::tensor::Device;
@@ -18,26 +18,10 @@ fn config() -> TokenizerConfig {
 }
 
 #[test]
-fn two_halvings_make_a_factor_of_four() {
-    let (encoder, decoder) = (
-        Encoder::new(&mut init(), &config()),
-        Decoder::new(&mut init(), &config()),
-    );
-    let vectors = encoder.forward(random([2, 16, 12, 3], 1));
-    assert_eq!(vectors.dims(), [2, 4, 3, 128]);
-    assert!(host_values(vectors).iter().all(|&value| value >= 0.0));
-    let latent = random([2, 4, 3, 6], 2);
-    assert_eq!(decoder.forward(latent.clone()).dims(), [2, 16, 12, 3]);
-    assert_eq!(decoder.features(latent).dims(), [2, 16, 12, 32]);
-}
-
-#[test]
-fn pictures_are_a_function_of_the_last_convolution() {
-    let decoder = Decoder::new(&mut init(), &config());
-    let latent = random([1, 3, 2, 6], 3);
-    let output = decoder.last().forward(decoder.features(latent.clone()));
-    assert_eq!(output.dims(), [1, 12, 8, 6]);
-    assert_near(Decoder::pixels(output), decoder.forward(latent));
+fn vectors_are_not_negative() {
+    let encoder = Encoder::new(&mut init(), &config());
+    let vectors = host_values(encoder.forward(random([2, 16, 12, 3], 1)));
+    assert!(vectors.iter().all(|&value| value >= 0.0));
 }
 
 #[test]
@@ -50,16 +34,6 @@ fn the_margins_of_the_range_are_taken_off() {
         assert!((pixel - truth).abs() < 1e-6, "{pixels:?}");
     }
     assert_eq!(pixels.len(), 3);
-}
-
-#[test]
-fn every_parameter_learns() {
-    let encoder = Encoder::new(&mut init(), &config());
-    let output = encoder.forward(random([1, 8, 8, 3], 4));
-    assert_eq!(unmoved(&encoder, output), Vec::<String>::new());
-    let decoder = Decoder::new(&mut init(), &config());
-    let output = decoder.forward(random([1, 3, 2, 6], 5));
-    assert_eq!(unmoved(&decoder, output), Vec::<String>::new());
 }
 
 #[test]

@@ -196,25 +196,9 @@ impl Canvas {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::layout;
+    use super::super::tests::{layout, object};
     use super::*;
     use crate::data::View;
-
-    fn object(category: u32, [x, y, width, height]: [f64; 4]) -> Object {
-        Object {
-            category,
-            area: Area {
-                x,
-                y,
-                width,
-                height,
-            },
-            is_group_of: false,
-            is_occluded: false,
-            is_depiction: false,
-            is_inside: false,
-        }
-    }
 
     fn drawn(condition: &LayoutCondition, objects: &[Object], sides: (u32, u32)) -> RgbImage {
         let tokens = condition.tokens(objects, View::WHOLE, None).unwrap();

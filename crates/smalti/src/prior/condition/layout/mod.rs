@@ -175,6 +175,7 @@ impl LayoutCondition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Area, Object};
 
     pub(super) fn layout() -> LayoutCondition {
         LayoutCondition {
@@ -186,6 +187,23 @@ mod tests {
             encode_crop: false,
             use_group_parameter: true,
             use_additional_parameters: false,
+        }
+    }
+
+    /// An object that nothing else is said of, in a box.
+    pub(super) fn object(category: u32, [x, y, width, height]: [f64; 4]) -> Object {
+        Object {
+            category,
+            area: Area {
+                x,
+                y,
+                width,
+                height,
+            },
+            is_group_of: false,
+            is_occluded: false,
+            is_depiction: false,
+            is_inside: false,
         }
     }
 

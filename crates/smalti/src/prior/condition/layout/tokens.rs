@@ -193,24 +193,8 @@ impl LayoutCondition {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::layout;
+    use super::super::tests::{layout, object};
     use super::*;
-
-    fn object(category: u32, [x, y, width, height]: [f64; 4]) -> Object {
-        Object {
-            category,
-            area: Area {
-                x,
-                y,
-                width,
-                height,
-            },
-            is_group_of: false,
-            is_occluded: false,
-            is_depiction: false,
-            is_inside: false,
-        }
-    }
 
     /// Three objects whose corners are points of a grid of five rows and columns.
     fn objects() -> Vec<Object> {

@@ -73,24 +73,8 @@ impl PictureLayout {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::layout;
+    use super::super::tests::{layout, object};
     use super::*;
-
-    fn object(category: u32, [x, y, width, height]: [f64; 4]) -> Object {
-        Object {
-            category,
-            area: Area {
-                x,
-                y,
-                width,
-                height,
-            },
-            is_group_of: false,
-            is_occluded: false,
-            is_depiction: false,
-            is_inside: false,
-        }
-    }
 
     #[test]
     fn the_whole_grid_is_the_whole_picture() {

@@ -1,0 +1,48 @@
+//! The features of a data set's pictures.
+
+use super::collector::{CollectorSettings, FeatureCollector};
+use super::network::FeatureNetwork;
+use crate::data::{Dataset, Transform, load_all, none_readable, square};
+use crate::error::Result;
+use crate::training::skipped_pictures;
+use image::RgbImage;
+use std::path::Path;
+
+/// Pictures that are read at a time.
+const CHUNK: usize = 32;
+
+impl FeatureCollector {
+    /// Of the pictures at `data`, as [`Dataset::open`] takes them: their middle squares, scaled to `side` pixels.
+    /// `progress` hears how many pictures of how many are done. Returns notes on pictures that could not be read.
+    ///
+    /// # Errors
+    /// What opening says, fewer than two parts, and no readable picture.
+    pub fn of_data_set(
+        network: &FeatureNetwork,
+        (data, side): (&Path, usize),
+        settings: CollectorSettings,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(Self, Vec<String>)> {
+        let dataset = Dataset::open(data)?;
+        let transform = Transform::middle(side, true);
+        let mut collector = Self::new(network.dimension(), settings)?;
+        let (mut skipped, mut done) = (Vec::new(), 0);
+        for items in dataset.items.chunks(CHUNK) {
+            let part = Dataset {
+                items: items.to_vec(),
+                classes: Vec::new(),
+            };
+            let (pictures, _, bad) = load_all(&part, &transform, [255; 3])?;
+            let pictures: Vec<RgbImage> =
+                pictures.iter().map(|bytes| square(bytes, side)).collect();
+            collector.add(&network.features_of(&pictures)?)?;
+            skipped.extend(bad);
+            done += items.len();
+            progress(done, dataset.len());
+        }
+        if collector.count() == 0 {
+            return Err(none_readable(dataset.len(), skipped.first()));
+        }
+        Ok((collector, skipped_pictures(&skipped)))
+    }
+}
