@@ -1,7 +1,7 @@
 //! `smalti sample`: new pictures from a prior.
 
 use super::drawing::{DrawArgs, Requests, View, check_count, decode_each, fit_a_sheet};
-use super::rejection::{Decoding, RejectionArgs};
+use super::rejection::{Decoding, Rejection, RejectionArgs};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
@@ -10,8 +10,8 @@ use smalti::Result;
 use smalti::data::{GRID_PADDING, grid, pairs_grid, write_png};
 use smalti::model::Model;
 use smalti::prior::CodeSet;
-use smalti::sample::Sampler;
 use smalti::sample::neighbours::{Gallery, Neighbour};
+use smalti::sample::{SampleOptions, Sampler};
 use smalti::tokenizer::tiled::Plan;
 use std::path::{Path, PathBuf};
 
@@ -73,16 +73,52 @@ fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
     sides.ok_or_else(|| "expected WIDTHxHEIGHT in pixels, like 512x256".to_string())
 }
 
+/// What is drawn, and where to.
+struct Task {
+    count: usize,
+    options: SampleOptions,
+    grid: [usize; 2],
+    drawing: Requests,
+    plan: Plan,
+    /// The pictures', then the sheet's.
+    paths: Vec<PathBuf>,
+}
+
+/// What was drawn.
+struct Drawn {
+    codes: Vec<Vec<i64>>,
+    nats: Option<Vec<f64>>,
+    /// What there is to say of a classifier's choice.
+    accepted: Option<(Value, String)>,
+}
+
 impl Sample {
     pub fn run(self, common: &Common) -> Result<()> {
-        let mut options = self.draw.options(common)?;
+        let options = self.draw.options(common)?;
+        let mut model = models::load_for_pictures(&self.model, common)?;
+        let task = self.task(&model, options)?;
+        let (config, prior) = model.take_prior()?;
+        let rejection = self
+            .rejection
+            .prepare(common, &config, &task.drawing.classes)?;
+        let mut neighbourhood = self.neighbourhood(common, &model, task.grid)?;
+        let codes = model.tokenizer_config.codes();
+        let sampler = Sampler::new(prior, &config, codes, task.options)?;
+        let drawn = self.draw_codes(common, &model, &sampler, &task, rejection.as_ref())?;
+        // Its weights need not be there while pictures are decoded.
+        drop(sampler);
+        let sheet = self.write(common, &model, &task, &drawn.codes, neighbourhood.as_mut())?;
+        self.report(common, &task, drawn, sheet, neighbourhood)
+    }
+
+    /// Everything that can be wrong is found out before anything is drawn.
+    fn task(&self, model: &Model, mut options: SampleOptions) -> Result<Task> {
         let count = match (self.n, self.draw.conditions_given()) {
             (Some(count), _) => count,
             (None, 0) => DEFAULT_COUNT,
             (None, given) => given,
         };
         check_count(count)?;
-        let mut model = models::load_for_pictures(&self.model, common)?;
         let (config, _) = model.require_prior()?;
         let tokenizer = &model.tokenizer_config;
         options.codes_per_position = tokenizer.codes_per_position;
@@ -90,110 +126,138 @@ impl Sample {
         options.grid = self.size.map(|[width, height]| {
             tokenizer.grid([height, width].map(|side| side.next_multiple_of(factor)))
         });
-        let grid_size = options.grid(config)?;
-        let codes = grid_size[0].saturating_mul(grid_size[1]);
-        let known = vec![None; codes];
-        let Requests {
-            requests,
-            classes,
-            shown,
-        } = self
-            .draw
-            .requests(&model, &known, (count, grid_size), true)?;
-        let sides = tokenizer.pixels_of(grid_size);
-        let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
+        let grid = options.grid(config)?;
+        let known = vec![None; grid[0].saturating_mul(grid[1])];
+        let drawing = self.draw.requests(model, &known, (count, grid), true)?;
+        let plan = Plan::decoder(model, tokenizer.pixels_of(grid), &self.draw.tile_options())?;
         let mut names = self.draw.names(count);
         names.extend(self.neighbours.as_ref().map(|_| NEIGHBOURS.to_string()));
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
         if let Some(file) = &self.codes {
             output::refuse_existing(file, self.overwrite)?;
         }
-        let (config, gpt) = model.take_prior()?;
-        let rejection = self.rejection.prepare(common, &config, &classes)?;
-        let mut neighbourhood = self.neighbourhood(common, &model, grid_size)?;
-        let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
-        let (codes, accepted) = match &rejection {
+        Ok(Task {
+            count,
+            options,
+            grid,
+            drawing,
+            plan,
+            paths,
+        })
+    }
+
+    fn draw_codes(
+        &self,
+        common: &Common,
+        model: &Model,
+        sampler: &Sampler,
+        task: &Task,
+        rejection: Option<&Rejection>,
+    ) -> Result<Drawn> {
+        let requests = &task.drawing.requests;
+        let (codes, accepted) = match rejection {
             Some(rejection) => {
                 let decoding = Decoding {
-                    model: &model,
-                    grid: grid_size,
-                    plan: &plan,
+                    model,
+                    grid: task.grid,
+                    plan: &task.plan,
                 };
-                let chance = (self.draw.seed(), options.batch);
-                let accepted = rejection.draw(common, &sampler, &requests, &decoding, chance)?;
-                let report = (rejection.json(&accepted), accepted.describe());
-                (accepted.codes, Some(report))
+                let chance = (self.draw.seed(), task.options.batch);
+                let accepted = rejection.draw(common, sampler, requests, &decoding, chance)?;
+                let said = (rejection.json(&accepted), accepted.describe());
+                (accepted.codes, Some(said))
             }
             None => {
-                let mut view =
-                    View::new(common, &model, grid_size, &self.draw, &requests, &self.out);
-                let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+                let mut view = View::new(common, model, task.grid, &self.draw, requests, &self.out);
+                let codes = sampler.draw(requests, |progress| view.show(progress))?;
                 view.finish();
                 (codes, None)
             }
         };
         let nats = match self.nats {
-            true => Some(sampler.nats_per_code(&requests, &codes)?),
+            true => Some(sampler.nats_per_code(requests, &codes)?),
             false => None,
         };
-        // Its weights need not be there while pictures are decoded.
-        drop(sampler);
+        Ok(Drawn {
+            codes,
+            nats,
+            accepted,
+        })
+    }
+
+    /// Writes the pictures, a sheet of them if they fit, and the codes if they are wanted; says whether there is a sheet.
+    fn write(
+        &self,
+        common: &Common,
+        model: &Model,
+        task: &Task,
+        codes: &[Vec<i64>],
+        mut neighbourhood: Option<&mut Neighbourhood<'_>>,
+    ) -> Result<bool> {
         output::folder(&self.out)?;
-        let sheet = fit_a_sheet(&model, grid_size, count + shown.len());
+        let shown = &task.drawing.shown;
+        let sheet = fit_a_sheet(model, task.grid, task.count + shown.len());
         let mut pictures = Vec::new();
-        decode_each(
-            common,
-            &model,
-            &codes,
-            (grid_size, &plan),
-            &mut |index, picture| {
-                write_png(&paths[index], &picture)?;
-                if let Some(neighbourhood) = &mut neighbourhood {
-                    neighbourhood.add(&codes[index], &picture);
-                }
-                if sheet {
-                    pictures.push(picture);
-                }
-                Ok(())
-            },
-        )?;
-        let grid_path = sheet.then(|| &paths[count]);
-        if let Some(path) = grid_path {
-            let sheet = match shown.is_empty() {
+        let mut put = |index: usize, picture: RgbImage| {
+            write_png(&task.paths[index], &picture)?;
+            if let Some(neighbourhood) = &mut neighbourhood {
+                neighbourhood.add(&codes[index], &picture);
+            }
+            if sheet {
+                pictures.push(picture);
+            }
+            Ok(())
+        };
+        decode_each(common, model, codes, (task.grid, &task.plan), &mut put)?;
+        if sheet {
+            let picture = match shown.is_empty() {
                 true => grid(&pictures, 8, GRID_PADDING),
-                false => pairs_grid(&shown, &pictures, 8),
+                false => pairs_grid(shown, &pictures, 8),
             };
-            write_png(path, &sheet)?;
+            write_png(&task.paths[task.count], &picture)?;
         }
         if let Some(file) = &self.codes {
-            let mut set = CodeSet::new(&model, grid_size[0], grid_size[1]);
+            let mut set = CodeSet::new(model, task.grid[0], task.grid[1]);
             set.codes = codes.concat();
-            set.classes = classes;
+            set.classes = task.drawing.classes.clone();
             output::folder_of(file)?;
             set.save(file)?;
         }
+        Ok(sheet)
+    }
+
+    fn report(
+        &self,
+        common: &Common,
+        task: &Task,
+        drawn: Drawn,
+        sheet: bool,
+        neighbourhood: Option<Neighbourhood<'_>>,
+    ) -> Result<()> {
         let found = match &neighbourhood {
             Some(neighbourhood) => neighbourhood.write(&self.out.join(NEIGHBOURS))?,
             None => Value::Null,
         };
+        let count = task.count;
+        let sheet = sheet.then(|| &task.paths[count]);
         let json = json!({
             "out": self.out,
             "count": count,
-            "pictures": &paths[..count],
-            "grid": grid_path,
+            "pictures": &task.paths[..count],
+            "grid": sheet,
             "codes": self.codes,
-            "nats_per_code": nats,
+            "nats_per_code": drawn.nats,
             "neighbours": found,
-            "rejection": accepted.as_ref().map(|(json, _)| json),
+            "rejection": drawn.accepted.as_ref().map(|(json, _)| json),
         });
         output::print(common, json, || {
-            let place = grid_path.unwrap_or(&self.out).display();
+            let place = sheet.unwrap_or(&self.out).display();
             let mut lines = vec![format!("{count} pictures, all in {place}")];
-            lines.extend(nats.map(|nats| {
+            lines.extend(drawn.nats.map(|nats| {
                 let mean = nats.iter().sum::<f64>() / nats.len() as f64;
                 format!("{mean:.4} nats/code through the exact window")
             }));
-            lines.extend(accepted.map(|(_, text)| text));
+            lines.extend(drawn.accepted.map(|(_, text)| text));
             lines.extend(neighbourhood.map(|neighbourhood| neighbourhood.describe()));
             lines
         });
