@@ -235,6 +235,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(missing.ends_with("nowhere: no such file or folder"));
+        fs::write(folder.path().join("notes.txt"), "\n# nothing\n").unwrap();
         let empty_list = Dataset::open(&folder.path().join("notes.txt")).unwrap_err();
         assert!(empty_list.to_string().contains("no pictures found"));
     }
