@@ -11,6 +11,8 @@ mod samples;
 mod sweep;
 mod sweep_page;
 
+pub use sweep::EvalSweep;
+
 use crate::report::{Figure, Page, protocol_lines, table};
 use crate::{Common, output, progress};
 use clap::{Args, Subcommand};
