@@ -101,8 +101,8 @@ pub struct Reproduce {
     /// weights, or none
     #[arg(long, value_name = "NAME|FILE", default_value = "efficientnet-lite0")]
     features: String,
-    /// The perceptual loss of the VQGANs, and the network for LPIPS: vgg, alex, none, or a file [default: vgg, none below
-    /// 16 pixels]
+    /// The perceptual loss of the VQGANs, and the network for LPIPS: vgg, alex, none, or a file [default: vgg, or none
+    /// below 16 pixels]
     #[arg(long)]
     perceptual: Option<String>,
     /// Samples that are measured of each kind

@@ -1,5 +1,5 @@
-//! What the paper and its authors report, to stand beside what was found here: numbers of other data, thousands of times
-//! more training, and figures of their own networks. They say which way a comparison went, not what to expect.
+//! What the paper and its authors report, to stand beside what was found here: numbers of other data, of far larger
+//! networks and of far longer training. They say which way a comparison went, not what to expect.
 
 use super::Name;
 

@@ -1,6 +1,6 @@
-//! What a comparison has found so far, on disk: `settings.json` says how it was asked for, and `results.jsonl` has a JSON
-//! object per line for everything that is trained or measured. So one that was interrupted goes on where it was, and
-//! results of other settings are never mixed.
+//! What a comparison has found so far, on disk: `settings.json` says how it was asked for, and `results.jsonl` has a
+//! JSON object per line for everything that is trained or measured. So one that was interrupted goes on where it was,
+//! and results of other settings are never mixed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! Table 5: what reconstructions of a VQ-VAE, a discrete VAE, VQGANs of several codebooks and a VQ-VAE-2 are worth, each
-//! trained for the same budget at the same factor, that of the VQ-VAE-2 being its upper level's.
+//! Table 5: what reconstructions of a VQ-VAE, a discrete VAE, VQGANs of several codebooks and a VQ-VAE-2 are worth,
+//! each trained for the same budget at the same factor, that of the VQ-VAE-2 being its upper level's.
 
 use super::base::TokenizerCell;
 use super::bench::{Bench, Trained};
@@ -82,8 +82,8 @@ fn shown(bench: &Bench<'_>, rows: &[(&'static str, Trained, Value)]) -> Shown {
     let pictures = rows.first().map(|(_, _, measured)| &measured["pictures"]);
     let pictures = pictures.and_then(Value::as_u64).unwrap_or(0);
     shown.note(&format!(
-        "{pictures} pictures of {} pixels, those that were held back where any were; codes of one picture; the share of \
-         the codebook that they use",
+        "{pictures} pictures of {} pixels, those that were held back where any were; codes of one picture; the share \
+         of the codebook that they use",
         bench.size()
     ));
     shown
