@@ -111,6 +111,13 @@ enum Command {
     /// Example: smalti eval reconstruction --model runs/photos --split validation --crops 30
     #[command(subcommand)]
     Eval(commands::eval::Eval),
+    /// Repeat a comparison of the paper at small scale: train, measure, tabulate
+    ///
+    /// Everything is trained for the same time. What is trained or measured is kept in --out, and the same command goes
+    /// on after an interruption.
+    ///
+    /// Example: smalti reproduce table1 --data photos --minutes 30 --out runs/table1
+    Reproduce(Box<commands::reproduce::Reproduce>),
     /// Convert a checkpoint of another program
     ///
     /// Reads tokenizers of taming-transformers, latent-diffusion, diffusers, LlamaGen, IBQ, Open-MAGVIT2, MaskGIT and
@@ -185,6 +192,7 @@ fn main() -> ExitCode {
         Command::Complete(command) => command.run(common),
         Command::Nll(command) => command.run(common),
         Command::Eval(command) => command.run(common),
+        Command::Reproduce(command) => command.run(common),
         Command::Import(command) => command.run(common),
         Command::Export(command) => command.run(common),
         Command::Remap(command) => command.run(common),

@@ -124,7 +124,7 @@ impl Observer for TrainingView {
     }
 
     fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
+        interrupted()
     }
 }
 
@@ -171,6 +171,11 @@ fn target(terminal: bool) -> ProgressDrawTarget {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// Whether Ctrl-C was pressed since a training began, which is what watches for it.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Whether Ctrl-C was pressed. One flag for the whole program: only one handler can be set.

@@ -56,6 +56,22 @@ pub struct ClassifierArgs {
 }
 
 impl ClassifierArgs {
+    /// A file of `train classifier`, and the weights of its network where they are not found by name.
+    pub fn of_file(file: &Path, network: Option<PathBuf>) -> Self {
+        Self {
+            classifier: Some(file.display().to_string()),
+            classifier_network: network,
+        }
+    }
+
+    /// None.
+    pub fn none() -> Self {
+        Self {
+            classifier: None,
+            classifier_network: None,
+        }
+    }
+
     /// Loads it.
     ///
     /// # Errors

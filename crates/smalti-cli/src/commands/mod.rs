@@ -21,6 +21,7 @@ pub mod prepare;
 pub mod reconstruct;
 mod rejection;
 pub mod remap;
+pub mod reproduce;
 pub mod sample;
 pub mod train;
 pub mod weights;

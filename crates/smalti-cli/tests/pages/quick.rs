@@ -50,6 +50,38 @@ const TINY_WHOLE: [&str; 20] = [
     "prior.steps=2",
 ];
 
+/// The same for `smalti reproduce`, with few samples and values to go through.
+const TINY_REPRODUCTION: [&str; 28] = [
+    "--steps",
+    "2",
+    "--size",
+    "32",
+    "--perceptual",
+    "none",
+    "-n",
+    "6",
+    "--top-k",
+    "0,4",
+    "--top-p",
+    "1",
+    "--accept",
+    "1,0.5",
+    "--set",
+    "tokenizer.channels=32",
+    "--set",
+    "tokenizer.batch=4",
+    "--set",
+    "tokenizer.kmeans_step=0",
+    "--set",
+    "tokenizer.validation=0.25",
+    "--set",
+    "prior.layers=1",
+    "--set",
+    "prior.heads=2",
+    "--set",
+    "prior.width=32",
+];
+
 /// The arguments that are run for the words of a command behind `smalti`; `number` tells its files from others'.
 pub fn arguments(words: &[String], number: usize) -> Vec<String> {
     let mut arguments = Vec::new();
@@ -70,6 +102,10 @@ pub fn arguments(words: &[String], number: usize) -> Vec<String> {
         ["train", option] if option.starts_with('-') && !resumes(&arguments) => {
             without_budget(&mut arguments);
             TINY_WHOLE.to_vec()
+        }
+        ["reproduce", _] => {
+            without_budget(&mut arguments);
+            TINY_REPRODUCTION.to_vec()
         }
         ["demo", ..] => {
             without_budget(&mut arguments);
@@ -145,4 +181,9 @@ fn trainings_become_short_and_letters_names() {
         "train tokenizer --resume runs/a --steps 4"
     );
     assert!(quick("train --data photos --minutes 60").contains("prior.steps=2"));
+    let reproduction = quick("reproduce table1 --minutes 30 --out runs/table1");
+    assert!(
+        reproduction.starts_with("reproduce table1 --out runs/table1 --steps 2 --size 32"),
+        "{reproduction}"
+    );
 }

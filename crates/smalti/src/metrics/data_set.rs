@@ -1,6 +1,6 @@
-//! The features of a data set's pictures.
+//! The features of a data set's pictures, and of samples.
 
-use super::collector::{CollectorSettings, FeatureCollector};
+use super::collector::{CollectorSettings, FeatureCollector, PictureFeatures};
 use super::network::FeatureNetwork;
 use crate::data::{Dataset, Transform, load_all, none_readable, square};
 use crate::error::Result;
@@ -12,6 +12,24 @@ use std::path::Path;
 const CHUNK: usize = 32;
 
 impl FeatureCollector {
+    /// Features of samples that lie one behind the other, all of them kept.
+    ///
+    /// # Errors
+    /// Fewer than two samples, and features that are not finite.
+    pub fn of_samples(network: &FeatureNetwork, features: Vec<f32>) -> Result<Self> {
+        let samples = features.len() / network.dimension();
+        let defaults = CollectorSettings::default();
+        let settings = CollectorSettings {
+            parts: 2,
+            kept: samples,
+            splits: defaults.splits.min(samples),
+            ..defaults
+        };
+        let mut collector = Self::for_network(network, settings)?;
+        collector.add_pictures(&PictureFeatures::of_features(network, features))?;
+        Ok(collector)
+    }
+
     /// Of the pictures at `data`, as [`Dataset::open`] takes them: their middle squares, scaled to `side` pixels.
     /// `progress` hears how many pictures of how many are done. Returns notes on pictures that could not be read.
     ///

@@ -12,6 +12,8 @@ mod samples;
 mod sweep;
 mod sweep_page;
 
+pub use sweep::EvalSweep;
+
 use crate::progress::{self, PLAIN_EVERY};
 use crate::report::{Figure, Page, protocol_lines, table};
 use crate::{Common, output};

@@ -6,12 +6,13 @@ use super::results::{Record, Results};
 use super::sweep_page::{page, text_table};
 use crate::commands::features::{ClassifierArgs, load_network};
 use crate::commands::rejection::{self, CandidateView};
+use crate::report::Page;
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::{Value, json};
 use smalti::metrics::{
     Classifier, CollectorSettings, ComparisonSettings, FeatureCollector, FeatureNetwork,
-    FeatureStatistics, PictureFeatures, Protocol, Reference,
+    FeatureStatistics, Protocol, Reference,
 };
 use smalti::model::Model;
 use smalti::prior::condition::Condition;
@@ -28,14 +29,14 @@ use std::path::{Path, PathBuf};
 pub struct EvalSweep {
     /// A model with a prior, without a condition or with classes
     #[arg(long)]
-    model: PathBuf,
+    pub model: PathBuf,
     /// What samples are compared with: a folder or list of pictures, or a file of statistics
     #[arg(long, value_name = "DIR|FILE")]
-    reference: PathBuf,
+    pub reference: PathBuf,
     /// The network whose features are compared: inception-fid, inception-torchvision, efficientnet-lite0, or a file of
     /// weights
     #[arg(long, value_name = "NAME|FILE")]
-    features: String,
+    pub features: String,
     /// Shares of the samples to keep, best first as --classifier has them, separated by commas
     #[arg(
         long,
@@ -43,12 +44,12 @@ pub struct EvalSweep {
         value_delimiter = ',',
         default_value = "1"
     )]
-    accept: Vec<f64>,
+    pub accept: Vec<f64>,
     #[command(flatten)]
-    classifier: ClassifierArgs,
+    pub classifier: ClassifierArgs,
     /// Draw among the k most probable codes only, for each of these k; 0 for all codes
     #[arg(long, value_name = "KS", value_delimiter = ',', default_value = "0")]
-    top_k: Vec<usize>,
+    pub top_k: Vec<usize>,
     /// Draw among the most probable codes that make up this share, for each of these shares; 1 for all codes
     #[arg(
         long,
@@ -56,34 +57,34 @@ pub struct EvalSweep {
         value_delimiter = ',',
         default_value = "1"
     )]
-    top_p: Vec<f64>,
+    pub top_p: Vec<f64>,
     /// Temperatures to draw at
     #[arg(long, value_name = "TS", value_delimiter = ',', default_value = "1")]
-    temperature: Vec<f64>,
+    pub temperature: Vec<f64>,
     /// Every combination; otherwise one list is gone through at a time, with the first values of the others
     #[arg(long)]
-    all: bool,
+    pub all: bool,
     /// Samples that are kept and measured, for each combination
     #[arg(short, default_value_t = 1000)]
-    n: usize,
+    pub n: usize,
     /// The most pictures of the reference whose features are kept for kernel distance, precision and recall
     #[arg(long, value_name = "N", default_value_t = 10_000)]
-    manifold_pictures: usize,
+    pub manifold_pictures: usize,
     /// The seed of the samples
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub seed: u64,
     /// Samples drawn at the same time
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=65_536))]
-    batch: u32,
+    pub batch: u32,
     /// The folder for the results; what is there already is not measured again
     #[arg(long)]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Also write a page with a table and plots
     #[arg(long, value_name = "FILE")]
-    report: Option<PathBuf>,
+    pub report: Option<PathBuf>,
     /// Replace a report that is there
     #[arg(long)]
-    overwrite: bool,
+    pub overwrite: bool,
 }
 
 /// Pictures that go through the decoder at once.
@@ -101,6 +102,17 @@ struct Bench {
     classifier: Option<(Classifier, Vec<usize>)>,
 }
 
+/// What a sweep found.
+pub struct Swept {
+    pub json: Value,
+    /// A table, as lines of text.
+    pub table: Vec<String>,
+    /// The same with plots.
+    pub page: Page,
+    /// Whether all combinations are measured: not after Ctrl-C where that is watched for.
+    pub complete: bool,
+}
+
 /// What is known of a sample: its features, and the probability of its class.
 struct Rated {
     features: Vec<f32>,
@@ -109,6 +121,13 @@ struct Rated {
 
 impl EvalSweep {
     pub fn run(self, common: &Common) -> Result<()> {
+        let swept = self.sweep(common)?;
+        output::print(common, swept.json, || swept.table);
+        Ok(())
+    }
+
+    /// Measures all combinations that are not measured yet, and writes the report if one is wanted.
+    pub fn sweep(&self, common: &Common) -> Result<Swept> {
         if self.n < 2 {
             return Err(Error::input("-n: figures take two samples at least"));
         }
@@ -144,9 +163,10 @@ impl EvalSweep {
         }
         let records: Vec<&Record> = cells.iter().filter_map(|cell| results.get(cell)).collect();
         let names = names_of(Some(&bench.network));
+        let page = page(&lists, &records, &names, results.protocol());
         if let Some(path) = &self.report {
             output::folder_of(path)?;
-            page(&lists, &records, &names, results.protocol()).write(path)?;
+            page.write(path)?;
         }
         let json = json!({
             "protocol": results.protocol(),
@@ -154,8 +174,12 @@ impl EvalSweep {
             "out": self.out,
             "report": self.report,
         });
-        output::print(common, json, || text_table(&records, &names));
-        Ok(())
+        Ok(Swept {
+            json,
+            table: text_table(&records, &names),
+            page,
+            complete: records.len() == cells.len(),
+        })
     }
 
     fn bench(&self, common: &Common, cells: &[Cell]) -> Result<Bench> {
@@ -197,10 +221,13 @@ impl EvalSweep {
         let reference = self.reference(common, bench)?;
         let settings = ComparisonSettings::default();
         for alike in Cell::drawn_alike(cells) {
+            if progress::interrupted() {
+                break;
+            }
             let sets = self.draw(common, bench, &alike)?;
             for (cell, features) in alike.iter().zip(sets) {
                 progress::note(common, format_args!("measuring {}", cell.describe()));
-                let measured = bench.collected(features)?;
+                let measured = FeatureCollector::of_samples(&bench.network, features)?;
                 let figures = reference.figures(&measured, &settings, &mut |_| ())?;
                 results.add(*cell, figures)?;
             }
@@ -335,21 +362,6 @@ impl Bench {
             "penalty": info.map(|info| info.penalty.to_string()),
             "accuracy": info.and_then(|info| info.accuracy).map(|share| share.to_string()),
         }))
-    }
-
-    /// Features of samples, all of them kept.
-    fn collected(&self, features: Vec<f32>) -> Result<FeatureCollector> {
-        let samples = features.len() / self.network.dimension();
-        let defaults = CollectorSettings::default();
-        let settings = CollectorSettings {
-            parts: 2,
-            kept: samples,
-            splits: defaults.splits.min(samples),
-            ..defaults
-        };
-        let mut collector = FeatureCollector::for_network(&self.network, settings)?;
-        collector.add_pictures(&PictureFeatures::of_features(&self.network, features))?;
-        Ok(collector)
     }
 
     /// The side of the samples.
