@@ -47,6 +47,8 @@ impl TrainingView {
             &[
                 ("nats_per_code", "nats/code"),
                 ("unigram_entropy", "unigram"),
+                ("log_codebook_size", "log K"),
+                ("bits_per_pixel", "bits/pixel"),
             ],
         )
     }
