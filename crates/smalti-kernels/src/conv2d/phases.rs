@@ -72,32 +72,23 @@ pub(super) struct Grid {
     pub channels: usize,
 }
 
-/// Computes all phases; together they write every value of the output once. Each comes with the
-/// weight it packs.
-pub(super) fn run<E: Element>(
-    phases: &[(Phase, &[f32])],
-    grid: Grid,
-    source: &Source<'_, E>,
-    epilogue: &Epilogue<'_, E>,
-    output: &mut [E],
-) {
-    let lens = phases.iter().map(|(phase, _)| phase.layout.len::<E>());
-    with_scratch_of(lens.sum(), |mut packed: &mut [E]| {
-        let mut ready = Vec::new();
-        for (phase, weight) in phases {
-            let (panels, rest) = packed.split_at_mut(phase.layout.len::<E>());
-            packed = rest;
-            phase.layout.pack(weight, panels);
-            ready.push(Ready { phase, panels });
-        }
-        run_packed(&ready, grid, source, epilogue, output);
-    });
-}
-
 /// A phase whose weight is packed.
-struct Ready<'a, E> {
+pub(super) struct Ready<'a, E> {
     phase: &'a Phase,
     panels: &'a [E],
+}
+
+impl<'a, E: Element> Ready<'a, E> {
+    /// Every phase with its part of the panels, which lie in the order of the phases.
+    pub fn all(phases: &'a [Phase], panels: &'a [E]) -> Vec<Ready<'a, E>> {
+        let (mut ready, mut rest) = (Vec::new(), panels);
+        for phase in phases {
+            let (panels, after) = rest.split_at(phase.layout.len::<E>());
+            rest = after;
+            ready.push(Ready { phase, panels });
+        }
+        ready
+    }
 }
 
 /// Consecutive rows of one image of the output, written by one thread.
@@ -107,7 +98,8 @@ struct Strip<'a, E> {
     values: &'a mut [E],
 }
 
-fn run_packed<E: Element>(
+/// Computes all phases; together they write every value of the output once.
+pub(super) fn run<E: Element>(
     phases: &[Ready<'_, E>],
     grid: Grid,
     source: &Source<'_, E>,
