@@ -185,7 +185,7 @@ impl<E: Element> Ready<'_, E> {
         let layout = &self.phase.layout;
         with_scratch(tile.height * tile.width * layout.width, |sums| {
             for panel in 0..layout.panels() {
-                self.fetch_residual(tile, panel, strip, grid, epilogue);
+                self.fetch(tile, panel, strip, grid, epilogue);
                 self.multiply(tile, band, &chunks, panel, sums);
                 self.store(tile, panel, sums, strip, grid, epilogue);
             }
@@ -216,8 +216,9 @@ impl<E: Element> Ready<'_, E> {
         }
     }
 
-    /// Asks for a panel's residual, so that it has arrived when the sums are ready.
-    fn fetch_residual(
+    /// Asks for what a panel's sums will meet, the memory they are stored to and the residual, so that it has arrived
+    /// when they are ready.
+    fn fetch(
         &self,
         tile: &Tile,
         panel: usize,
@@ -225,16 +226,18 @@ impl<E: Element> Ready<'_, E> {
         grid: Grid,
         epilogue: &Epilogue<'_, E>,
     ) {
-        let Some(residual) = epilogue.residual else {
-            return;
-        };
         let phase = self.phase;
         let (x, step) = (phase.columns.position(tile.left), phase.columns.step);
+        let first = panel * phase.layout.width;
+        let strip_start = (strip.image * grid.height + strip.top) * grid.width * grid.channels;
         for row in 0..tile.height {
-            let y = strip.image * grid.height + phase.rows.position(tile.top + row);
+            let y = phase.rows.position(tile.top + row) - strip.top;
             for column in 0..tile.width {
-                let pixel = y * grid.width + x + column * step;
-                prefetch(&residual[pixel * grid.channels + panel * phase.layout.width..]);
+                let place = (y * grid.width + x + column * step) * grid.channels + first;
+                prefetch(&strip.values[place..]);
+                if let Some(residual) = epilogue.residual {
+                    prefetch(&residual[strip_start + place..]);
+                }
             }
         }
     }
