@@ -49,6 +49,13 @@ const LANES: usize = 16;
 /// Exponential within 1e-7 relative error; 0 below -87 and constant above 87. NaN stays NaN.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
+    let value = exp_above_zero(x);
+    if x < -EXP_LIMIT { 0.0 } else { value }
+}
+
+/// [`exp`], but constant below -87 too. What is added to one there leaves one as it is.
+#[inline(always)]
+fn exp_above_zero(x: f32) -> f32 {
     let limited = x.clamp(-EXP_LIMIT, EXP_LIMIT);
     let shifted = limited * LOG2_E + ROUNDING;
     let halvings = shifted - ROUNDING;
@@ -57,23 +64,19 @@ pub fn exp(x: f32) -> f32 {
     // The low bits of `shifted` hold the integer; moved into the exponent they make a power of 2.
     let exponent = shifted.to_bits().wrapping_sub(ROUNDING.to_bits());
     let power = f32::from_bits(exponent.wrapping_add(127) << 23);
-    if x < -EXP_LIMIT {
-        0.0
-    } else {
-        near_one * power
-    }
+    near_one * power
 }
 
 /// `1 / (1 + exp(-x))`.
 #[inline(always)]
 pub fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+    1.0 / (1.0 + exp_above_zero(-x))
 }
 
 /// `x * sigmoid(x)`.
 #[inline(always)]
 pub fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+    x / (1.0 + exp_above_zero(-x))
 }
 
 /// Derivative of [`silu`].
@@ -230,6 +233,21 @@ mod tests {
         assert_eq!(exp(-87.5), 0.0);
         assert_eq!(exp(1e30), exp(87.0));
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn what_vanishes_beside_one_changes_no_bit() {
+        let steps = (-2_000_000..=2_000_000).map(|step| step as f32 * 1e-4);
+        for x in steps.chain([f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN, -0.0]) {
+            let below = 1.0 + exp(-x);
+            assert_eq!(
+                sigmoid(x).to_bits(),
+                (1.0 / below).to_bits(),
+                "sigmoid({x})"
+            );
+            assert_eq!(silu(x).to_bits(), (x / below).to_bits(), "silu({x})");
+        }
+        assert!(silu(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Hints that memory will be read soon.
+//! Hints that memory will be read or written soon.
 
 /// Asks for the cache line in which a slice begins. Only a hint; changes nothing.
 #[inline(always)]

@@ -4,11 +4,13 @@
 //! output `[batch, output height, output width, out]`; values are `f32` or `bf16`, sums `f32`.
 //!
 //! A thread copies the source pixels of a tile of outputs into a band ([`window`]), normalising
-//! them on the way if asked, and multiplies it with panels of the weight ([`panels`]); bias,
-//! residual and activation are applied while the sums are stored. The gradient of the input is
-//! again such a convolution, with the kernel turned around; with a stride, one for each remainder
-//! of the input position ([`phases`]), so that no zeros are multiplied.
+//! them on the way if asked, and multiplies it with panels of the weight ([`panels`]), packed for the
+//! call or before it ([`filter`]); bias, residual and activation are applied while the sums are
+//! stored. The gradient of the input is again such a convolution, with the kernel turned around; with
+//! a stride, one for each remainder of the input position ([`phases`]), so that no zeros are
+//! multiplied.
 
+mod filter;
 pub(crate) mod finish;
 pub(crate) mod panels;
 mod phases;
@@ -20,8 +22,10 @@ mod window;
 pub use crate::activation::Activation;
 use crate::element::Element;
 use crate::reduce::column_sums;
+use filter::Taps;
+pub use filter::{FilterForm, PackedFilter};
 use panels::{PanelLayout, WeightAxis};
-use phases::{Grid, Phase, Placement};
+use phases::{Grid, Phase, Placement, Ready};
 use weight_gradient::WeightGradient;
 use window::Window;
 
@@ -81,6 +85,27 @@ impl ConvShape {
     pub fn output_len(&self) -> usize {
         let (height, width) = self.output();
         self.batch * height * width * self.out_channels
+    }
+
+    /// How [`forward_packed`] wants its weight; the same for pictures of any size.
+    pub fn forward_form(&self) -> FilterForm {
+        FilterForm::new(Taps::Own, &self.forward_phases(), self.weight_len())
+    }
+
+    /// How [`backward_input_packed`] wants its weight; the same for pictures of any size.
+    pub fn backward_input_form(&self) -> FilterForm {
+        let phases = phases::input_gradient(self);
+        FilterForm::new(Taps::Own, &phases, self.weight_len())
+    }
+
+    fn forward_phases(&self) -> [Phase; 1] {
+        let [inputs, outputs] = phases::weight_axes(self);
+        [Phase {
+            window: Window::forward(self),
+            layout: PanelLayout::new((0..self.taps()).collect(), inputs, outputs),
+            rows: Placement::EVERY,
+            columns: Placement::EVERY,
+        }]
     }
 
     fn taps(&self) -> usize {
@@ -172,6 +197,21 @@ pub fn forward<E: Element>(
     output: &mut [E],
 ) {
     shape.assert_lengths(input.values.len(), weight.len(), output.len());
+    let form = shape.forward_form();
+    form.with_packed(weight, |filter| {
+        forward_packed(shape, input, filter, epilogue, output);
+    });
+}
+
+/// [`forward`] with a weight packed in the shape's [`ConvShape::forward_form`]: the same bits.
+pub fn forward_packed<E: Element>(
+    shape: &ConvShape,
+    input: Source<'_, E>,
+    filter: PackedFilter<'_, E>,
+    epilogue: &Epilogue<'_, E>,
+    output: &mut [E],
+) {
+    shape.assert_lengths(input.values.len(), shape.weight_len(), output.len());
     epilogue.assert_lengths(shape.out_channels, output.len());
     let (height, width) = shape.output();
     let grid = Grid {
@@ -179,14 +219,9 @@ pub fn forward<E: Element>(
         width,
         channels: shape.out_channels,
     };
-    let [inputs, outputs] = phases::weight_axes(shape);
-    let phase = Phase {
-        window: Window::forward(shape),
-        layout: PanelLayout::new((0..shape.taps()).collect(), inputs, outputs),
-        rows: Placement::EVERY,
-        columns: Placement::EVERY,
-    };
-    phases::run(&[(phase, weight)], grid, &input, epilogue, output);
+    let phases = shape.forward_phases();
+    let ready = Ready::all(&phases, filter.panels_of(Taps::Own, &phases));
+    phases::run(&ready, grid, &input, epilogue, output);
 }
 
 /// Computes the gradient of the input from that of the output.
@@ -197,17 +232,29 @@ pub fn backward_input<E: Element>(
     grad_input: &mut [E],
 ) {
     shape.assert_lengths(grad_input.len(), weight.len(), grad_output.len());
+    let form = shape.backward_input_form();
+    form.with_packed(weight, |filter| {
+        backward_input_packed(shape, grad_output, filter, grad_input);
+    });
+}
+
+/// [`backward_input`] with a weight packed in the shape's [`ConvShape::backward_input_form`]: the same bits.
+pub fn backward_input_packed<E: Element>(
+    shape: &ConvShape,
+    grad_output: &[E],
+    filter: PackedFilter<'_, E>,
+    grad_input: &mut [E],
+) {
+    shape.assert_lengths(grad_input.len(), shape.weight_len(), grad_output.len());
     let grid = Grid {
         height: shape.height,
         width: shape.width,
         channels: shape.in_channels,
     };
-    let phases: Vec<(Phase, &[f32])> = phases::input_gradient(shape)
-        .into_iter()
-        .map(|phase| (phase, weight))
-        .collect();
+    let phases = phases::input_gradient(shape);
+    let ready = Ready::all(&phases, filter.panels_of(Taps::Own, &phases));
     let source = Source::plain(grad_output);
-    phases::run(&phases, grid, &source, &Epilogue::default(), grad_input);
+    phases::run(&ready, grid, &source, &Epilogue::default(), grad_input);
 }
 
 /// Computes the gradient of the weight from the input and the gradient of the output.

@@ -7,7 +7,7 @@ use crate::transpose::{SIDE, Square, transpose};
 use rayon::prelude::*;
 
 /// One channel direction of a weight: how many there are, and how far apart they lie.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WeightAxis {
     pub len: usize,
     pub stride: usize,
@@ -15,7 +15,7 @@ pub(crate) struct WeightAxis {
 
 /// How a weight becomes panels: for each of `taps` (offsets into the weight) the channels that are
 /// summed over, each with all columns.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PanelLayout {
     pub taps: Vec<usize>,
     pub summed: WeightAxis,

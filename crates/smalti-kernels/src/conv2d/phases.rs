@@ -72,32 +72,23 @@ pub(super) struct Grid {
     pub channels: usize,
 }
 
-/// Computes all phases; together they write every value of the output once. Each comes with the
-/// weight it packs.
-pub(super) fn run<E: Element>(
-    phases: &[(Phase, &[f32])],
-    grid: Grid,
-    source: &Source<'_, E>,
-    epilogue: &Epilogue<'_, E>,
-    output: &mut [E],
-) {
-    let lens = phases.iter().map(|(phase, _)| phase.layout.len::<E>());
-    with_scratch_of(lens.sum(), |mut packed: &mut [E]| {
-        let mut ready = Vec::new();
-        for (phase, weight) in phases {
-            let (panels, rest) = packed.split_at_mut(phase.layout.len::<E>());
-            packed = rest;
-            phase.layout.pack(weight, panels);
-            ready.push(Ready { phase, panels });
-        }
-        run_packed(&ready, grid, source, epilogue, output);
-    });
-}
-
 /// A phase whose weight is packed.
-struct Ready<'a, E> {
+pub(super) struct Ready<'a, E> {
     phase: &'a Phase,
     panels: &'a [E],
+}
+
+impl<'a, E: Element> Ready<'a, E> {
+    /// Every phase with its part of the panels, which lie in the order of the phases.
+    pub fn all(phases: &'a [Phase], panels: &'a [E]) -> Vec<Ready<'a, E>> {
+        let (mut ready, mut rest) = (Vec::new(), panels);
+        for phase in phases {
+            let (panels, after) = rest.split_at(phase.layout.len::<E>());
+            rest = after;
+            ready.push(Ready { phase, panels });
+        }
+        ready
+    }
 }
 
 /// Consecutive rows of one image of the output, written by one thread.
@@ -107,7 +98,8 @@ struct Strip<'a, E> {
     values: &'a mut [E],
 }
 
-fn run_packed<E: Element>(
+/// Computes all phases; together they write every value of the output once.
+pub(super) fn run<E: Element>(
     phases: &[Ready<'_, E>],
     grid: Grid,
     source: &Source<'_, E>,
@@ -193,7 +185,7 @@ impl<E: Element> Ready<'_, E> {
         let layout = &self.phase.layout;
         with_scratch(tile.height * tile.width * layout.width, |sums| {
             for panel in 0..layout.panels() {
-                self.fetch_residual(tile, panel, strip, grid, epilogue);
+                self.fetch(tile, panel, strip, grid, epilogue);
                 self.multiply(tile, band, &chunks, panel, sums);
                 self.store(tile, panel, sums, strip, grid, epilogue);
             }
@@ -224,8 +216,9 @@ impl<E: Element> Ready<'_, E> {
         }
     }
 
-    /// Asks for a panel's residual, so that it has arrived when the sums are ready.
-    fn fetch_residual(
+    /// Asks for what a panel's sums will meet, the memory they are stored to and the residual, so that it has arrived
+    /// when they are ready.
+    fn fetch(
         &self,
         tile: &Tile,
         panel: usize,
@@ -233,16 +226,18 @@ impl<E: Element> Ready<'_, E> {
         grid: Grid,
         epilogue: &Epilogue<'_, E>,
     ) {
-        let Some(residual) = epilogue.residual else {
-            return;
-        };
         let phase = self.phase;
         let (x, step) = (phase.columns.position(tile.left), phase.columns.step);
+        let first = panel * phase.layout.width;
+        let strip_start = (strip.image * grid.height + strip.top) * grid.width * grid.channels;
         for row in 0..tile.height {
-            let y = strip.image * grid.height + phase.rows.position(tile.top + row);
+            let y = phase.rows.position(tile.top + row) - strip.top;
             for column in 0..tile.width {
-                let pixel = y * grid.width + x + column * step;
-                prefetch(&residual[pixel * grid.channels + panel * phase.layout.width..]);
+                let place = (y * grid.width + x + column * step) * grid.channels + first;
+                prefetch(&strip.values[place..]);
+                if let Some(residual) = epilogue.residual {
+                    prefetch(&residual[strip_start + place..]);
+                }
             }
         }
     }

@@ -3,16 +3,17 @@
 //! Each output reads at most 2×2 different small pixels, so the doubled picture's nine taps fold
 //! into four, other ones for each remainder of the output's position: 4/9 of the products.
 
-use super::phases::{self, Grid, Phase, Placement};
+use super::filter::Taps;
+use super::phases::{self, Grid, Phase, Placement, Ready};
 use super::weight_gradient::WeightGradient;
 use super::window::{Axis, Window};
-use super::{ConvShape, Epilogue, PanelLayout, Source, WeightAxis};
+use super::{ConvShape, Epilogue, FilterForm, PackedFilter, PanelLayout, Source, WeightAxis};
 use crate::element::Element;
 use crate::scratch::with_scratch;
 use rayon::prelude::*;
 
 /// Taps of the kernel in one direction.
-const TAPS: usize = 3;
+pub(super) const TAPS: usize = 3;
 
 /// For each remainder of an output's position, which of the two small pixels it reads each tap
 /// falls on.
@@ -45,6 +46,48 @@ impl UpsampledShape {
             stride: [1; 2],
             padding: [1; 4],
         }
+    }
+
+    /// How [`forward_packed`] wants its weight; the same for pictures of any size.
+    pub fn forward_form(&self) -> FilterForm {
+        let phases = self.forward_phases();
+        FilterForm::new(Taps::Folded, &phases, self.doubled().weight_len())
+    }
+
+    /// How [`backward_input_packed`] wants its weight; the same for pictures of any size.
+    pub fn backward_input_form(&self) -> FilterForm {
+        let phases = self.backward_input_phases();
+        FilterForm::new(Taps::Spread, &phases, self.doubled().weight_len())
+    }
+
+    fn forward_phases(&self) -> [Phase; 4] {
+        REMAINDERS.map(|[top, left]| {
+            let [inputs, outputs] = self.axes(4);
+            Phase {
+                window: self.window([top, left]),
+                layout: PanelLayout::new((0..4).collect(), inputs, outputs),
+                rows: placement(top),
+                columns: placement(left),
+            }
+        })
+    }
+
+    /// The gradient of a small pixel is gathered from the 4×4 outputs that read it.
+    fn backward_input_phases(&self) -> [Phase; 1] {
+        let gathering = ConvShape {
+            in_channels: self.out_channels,
+            out_channels: self.in_channels,
+            kernel: [4; 2],
+            stride: [2; 2],
+            ..self.doubled()
+        };
+        let [inputs, outputs] = self.axes(16);
+        [Phase {
+            window: Window::forward(&gathering),
+            layout: PanelLayout::new((0..16).collect(), outputs, inputs),
+            rows: Placement::EVERY,
+            columns: Placement::EVERY,
+        }]
     }
 
     fn input_len(&self) -> usize {
@@ -102,7 +145,8 @@ impl UpsampledShape {
     }
 }
 
-const REMAINDERS: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
+/// The remainders of an output's position, in the order of the forward pass's phases.
+pub(super) const REMAINDERS: [[usize; 2]; 4] = [[0, 0], [0, 1], [1, 0], [1, 1]];
 
 fn placement(residue: usize) -> Placement {
     Placement {
@@ -121,22 +165,26 @@ pub fn forward<E: Element>(
     output: &mut [E],
 ) {
     shape.assert_lengths(input.values.len(), weight.len(), output.len());
-    let len = 4 * shape.filters();
-    with_scratch(4 * len, |folded| {
-        let mut phases = Vec::new();
-        for ([top, left], folded) in REMAINDERS.into_iter().zip(folded.chunks_exact_mut(len)) {
-            fold(weight, [top, left], folded);
-            let [inputs, outputs] = shape.axes(4);
-            let phase = Phase {
-                window: shape.window([top, left]),
-                layout: PanelLayout::new((0..4).collect(), inputs, outputs),
-                rows: placement(top),
-                columns: placement(left),
-            };
-            phases.push((phase, &*folded));
-        }
-        phases::run(&phases, shape.grid(), &input, epilogue, output);
+    let form = shape.forward_form();
+    form.with_packed(weight, |filter| {
+        forward_packed(shape, input, filter, epilogue, output);
     });
+}
+
+/// [`forward`] with a weight packed in the shape's [`UpsampledShape::forward_form`]: the same bits.
+pub fn forward_packed<E: Element>(
+    shape: &UpsampledShape,
+    input: Source<'_, E>,
+    filter: PackedFilter<'_, E>,
+    epilogue: &Epilogue<'_, E>,
+    output: &mut [E],
+) {
+    let weights = shape.doubled().weight_len();
+    shape.assert_lengths(input.values.len(), weights, output.len());
+    epilogue.assert_lengths(shape.out_channels, output.len());
+    let phases = shape.forward_phases();
+    let ready = Ready::all(&phases, filter.panels_of(Taps::Folded, &phases));
+    phases::run(&ready, shape.grid(), &input, epilogue, output);
 }
 
 /// Computes the gradient of the small picture from that of the output.
@@ -147,36 +195,30 @@ pub fn backward_input<E: Element>(
     grad_input: &mut [E],
 ) {
     shape.assert_lengths(grad_input.len(), weight.len(), grad_output.len());
-    let gathering = ConvShape {
-        in_channels: shape.out_channels,
-        out_channels: shape.in_channels,
-        kernel: [4; 2],
-        stride: [2; 2],
-        ..shape.doubled()
-    };
-    with_scratch(16 * shape.filters(), |spread| {
-        spread_taps(weight, spread);
-        let [inputs, outputs] = shape.axes(16);
-        let phase = Phase {
-            window: Window::forward(&gathering),
-            layout: PanelLayout::new((0..16).collect(), outputs, inputs),
-            rows: Placement::EVERY,
-            columns: Placement::EVERY,
-        };
-        let grid = Grid {
-            height: shape.height,
-            width: shape.width,
-            channels: shape.in_channels,
-        };
-        let source = Source::plain(grad_output);
-        phases::run(
-            &[(phase, &*spread)],
-            grid,
-            &source,
-            &Epilogue::default(),
-            grad_input,
-        );
+    let form = shape.backward_input_form();
+    form.with_packed(weight, |filter| {
+        backward_input_packed(shape, grad_output, filter, grad_input);
     });
+}
+
+/// [`backward_input`] with a weight packed in the shape's [`UpsampledShape::backward_input_form`]: the same bits.
+pub fn backward_input_packed<E: Element>(
+    shape: &UpsampledShape,
+    grad_output: &[E],
+    filter: PackedFilter<'_, E>,
+    grad_input: &mut [E],
+) {
+    let weights = shape.doubled().weight_len();
+    shape.assert_lengths(grad_input.len(), weights, grad_output.len());
+    let grid = Grid {
+        height: shape.height,
+        width: shape.width,
+        channels: shape.in_channels,
+    };
+    let phases = shape.backward_input_phases();
+    let ready = Ready::all(&phases, filter.panels_of(Taps::Spread, &phases));
+    let source = Source::plain(grad_output);
+    phases::run(&ready, grid, &source, &Epilogue::default(), grad_input);
 }
 
 /// Computes the gradient of the weight from the small picture and the gradient of the output.
@@ -209,7 +251,7 @@ pub fn backward_weight<E: Element>(
 const FILTERS: usize = 4096;
 
 /// Adds up the taps of every 3×3 filter that fall on the same small pixel: `[filters][2][2]`.
-fn fold(weight: &[f32], [top, left]: [usize; 2], folded: &mut [f32]) {
+pub(super) fn fold(weight: &[f32], [top, left]: [usize; 2], folded: &mut [f32]) {
     let filters = weight
         .par_chunks(9 * FILTERS)
         .zip(folded.par_chunks_mut(4 * FILTERS));
@@ -248,7 +290,7 @@ fn unfold(folded: &[f32], [top, left]: [usize; 2], grad_weight: &mut [f32]) {
 }
 
 /// The kernel that gathers the gradient of a small pixel from the 4×4 outputs that read it.
-fn spread_taps(weight: &[f32], spread: &mut [f32]) {
+pub(super) fn spread_taps(weight: &[f32], spread: &mut [f32]) {
     let filters = weight
         .par_chunks(9 * FILTERS)
         .zip(spread.par_chunks_mut(16 * FILTERS));

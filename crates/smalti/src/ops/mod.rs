@@ -29,6 +29,7 @@ pub use conv2d::{
     Convolution, Filter, Normalized, Padding, affine_conv2d, conv2d, conv2d_weight_gradient,
     normalized_conv2d, pad, upsampled_conv2d,
 };
+pub(crate) use cpu::release_panels;
 pub use cross_entropy::cross_entropy;
 pub use depthwise::depthwise_conv2d;
 pub use features::{feature_distance, max_pool};

@@ -6,6 +6,7 @@ use super::recipe::TokenizerTraining;
 use super::train::TokenizerJob;
 use super::trainer::TokenizerTrainer;
 use crate::data::KindName;
+use crate::ops::Precision;
 use crate::training::Budget;
 use crate::training::plan::{PROGRAM, bytes, duration};
 use burn::module::Module;
@@ -150,7 +151,8 @@ fn upkeep(training: &TokenizerTraining) -> Option<String> {
     (!parts.is_empty()).then(|| format!("codebook  {}", parts.join(", ")))
 }
 
-/// Bytes: parameters with gradient and two moments, and the activations that the backward pass needs.
+/// Bytes: parameters with gradient and two moments, the activations that the backward pass needs, and the panels of
+/// weights that are used more than once between two changes.
 fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
     let training = &job.recipe.training;
     let mut floats = activations(&job.recipe.network, training.size);
@@ -167,7 +169,19 @@ fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
         0 => training.batch,
         most => training.batch.min(most),
     };
-    PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + at_once as f64 * floats)
+    let panels = match (training.two_passes, training.micro_batch) {
+        (false, 0) => fixed,
+        _ => fixed + parameters as f64,
+    };
+    let panels = 2.0 * panels * floats_per_value(training.precision);
+    PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + panels + at_once as f64 * floats)
+}
+
+fn floats_per_value(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1.0,
+        Precision::Bf16 => 0.5,
+    }
 }
 
 /// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.

@@ -3,7 +3,7 @@
 
 use crate::checkpoint::{HostTensor, ParameterPath, TensorMap, host_values, parameters};
 use crate::error::{Error, Result};
-use crate::ops::{AdamStep, adam_step};
+use crate::ops::{AdamStep, adam_step, release_panels};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Shape, Tensor, TensorData};
@@ -71,7 +71,9 @@ impl Adam {
             scale,
             gradients,
         };
-        module.map(&mut mapper)
+        let moved = module.map(&mut mapper);
+        release_panels();
+        moved
     }
 
     /// Forgets what it knows about some rows of the table at `path`: they hold something new.

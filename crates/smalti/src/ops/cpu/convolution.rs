@@ -1,9 +1,10 @@
 //! Convolution as one operation: normalisation of what it reads, upsampling, bias, residual and activation included.
-//! Nothing between is kept; the backward pass normalises again.
+//! Nothing between is kept; the backward pass normalises again. Weights that are used again stay packed ([`with_panels`]).
 
 use super::super::conv2d::Convolution;
 use super::super::group_norm::GroupNormalization;
 use super::normalization::{group_norm_layer, group_norm_shape};
+use super::panels::with_panels;
 use super::values::{Value, Values, by_type, dims, tensor, tensor_like, unset};
 use super::{Differentiate, record};
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -283,7 +284,7 @@ fn forward<E: Value>(
     let input = Values::of(operands.input);
     let statistics = statistics::<E>(operands, &input, spec);
     let coefficients = coefficients(operands, &statistics, spec);
-    let (weight, bias) = (Values::of(operands.weight), Values::of(operands.bias));
+    let bias = Values::of(operands.bias);
     let residual = spec.residual.then(|| Values::of(operands.residual));
     let source = source::<E>(&input, &coefficients, spec);
     let epilogue = Epilogue {
@@ -294,10 +295,14 @@ fn forward<E: Value>(
     let mut output = unset::<E>(outer.output_len());
     match &geometry {
         Geometry::Plain(shape) => {
-            conv2d::forward(shape, source, weight.slice(), &epilogue, &mut output);
+            with_panels::<E, _>(operands.weight, &shape.forward_form(), |filter| {
+                conv2d::forward_packed(shape, source, filter, &epilogue, &mut output);
+            });
         }
         Geometry::Doubled(shape) => {
-            upsampled::forward(shape, source, weight.slice(), &epilogue, &mut output);
+            with_panels::<E, _>(operands.weight, &shape.forward_form(), |filter| {
+                upsampled::forward_packed(shape, source, filter, &epilogue, &mut output);
+            });
         }
     }
     let output = tensor(output, [outer.batch, height, width, outer.out_channels]);
@@ -459,14 +464,18 @@ fn input_gradient<E: Value>(
     geometry: &Geometry,
     gradient: &Values,
 ) -> FlexTensor {
-    let weight = Values::of(&operands.weight);
+    let (weight, gradient) = (&operands.weight, gradient.of_type::<E>());
     let mut result = unset::<E>(dims::<4>(&operands.input).iter().product());
     match geometry {
         Geometry::Plain(shape) => {
-            conv2d::backward_input(shape, gradient.of_type(), weight.slice(), &mut result);
+            with_panels::<E, _>(weight, &shape.backward_input_form(), |filter| {
+                conv2d::backward_input_packed(shape, gradient, filter, &mut result);
+            });
         }
         Geometry::Doubled(shape) => {
-            upsampled::backward_input(shape, gradient.of_type(), weight.slice(), &mut result);
+            with_panels::<E, _>(weight, &shape.backward_input_form(), |filter| {
+                upsampled::backward_input_packed(shape, gradient, filter, &mut result);
+            });
         }
     }
     tensor_like(result, &operands.input)

@@ -13,6 +13,7 @@ mod linear;
 mod loss;
 mod normalization;
 mod optimize;
+mod panels;
 mod values;
 
 pub use attention::AttentionOps;
@@ -23,6 +24,7 @@ pub use linear::LinearOps;
 pub use loss::LossOps;
 pub use normalization::NormalizationOps;
 pub use optimize::OptimizeOps;
+pub use panels::release_panels;
 
 use burn::backend::Autodiff;
 use burn::backend::Backend;
