@@ -1,6 +1,6 @@
-//! Files from strangers: checkpoints, models, settings, pictures, lists, annotations and statistics, changed in thousands
-//! of ways. Reading one ends in a result or an error, never in a panic; it takes no more memory than so many times the
-//! file's size and a little; and nothing in it is executed.
+//! Files from strangers: checkpoints, models, settings, pictures, lists, annotations and statistics, changed in
+//! thousands of ways. Reading one ends in a result or an error, never in a panic; it takes no more memory than so many
+//! times the file's size and a little; and nothing in it is executed.
 //!
 //! A failure names its case, such as `pickle:123`; `SMALTI_HOSTILE_SEED=pickle:123` runs that one alone.
 
@@ -203,7 +203,7 @@ const STORED_CODES: Kind = Kind {
     cases: 500,
     factor: 32,
     // The model that the codes are for.
-    allowance: 16 * MIB,
+    allowance: 32 * MIB,
 };
 
 /// Any file of tensors, of which those of 8 bits take eight times as much.

@@ -1,7 +1,7 @@
 //! Statistics of features as other programs publish them: archives of numpy with a mean `mu` `[d]` and a covariance
-//! `sigma` `[d, d]`, those of pytorch-fid (mseitzer/pytorch-fid, src/pytorch_fid/fid_score.py) and the reference batches
-//! of guided-diffusion (openai/guided-diffusion, evaluations/evaluator.py). The latter also have pictures (`arr_0`) and
-//! statistics of other features (`mu_s`, `sigma_s`), which are left where they lie.
+//! `sigma` `[d, d]`, those of pytorch-fid (mseitzer/pytorch-fid, src/pytorch_fid/fid_score.py) and the reference
+//! batches of guided-diffusion (openai/guided-diffusion, evaluations/evaluator.py). The latter also have pictures
+//! (`arr_0`) and statistics of other features (`mu_s`, `sigma_s`), which are left where they lie.
 //!
 //! Such a file does not say which network made the features, how pictures were prepared for it, or how many there were.
 

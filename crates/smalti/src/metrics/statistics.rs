@@ -228,8 +228,8 @@ fn symmetrise(covariance: &mut [f64], dimensions: usize) -> Result<()> {
             let (one, other) = (covariance[below], covariance[above]);
             if (one - other).abs() > tolerance {
                 return Err(Error::input(format!(
-                    "a covariance is symmetric, but in row {row}, column {column} (counted from 0) this one has {one:e} \
-                     and in row {column}, column {row} {other:e}"
+                    "a covariance is symmetric, but in row {row}, column {column} (counted from 0) this one has \
+                     {one:e} and in row {column}, column {row} {other:e}"
                 )));
             }
             let mean = 0.5 * one + 0.5 * other;

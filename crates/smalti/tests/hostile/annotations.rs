@@ -99,7 +99,8 @@ pub fn coco() -> Seeds {
 
 /// Tables of the boxes of Open Images.
 pub fn open_images() -> Seeds {
-    const HEADING: &str = "ImageID,Source,LabelName,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside";
+    const HEADING: &str = "ImageID,Source,LabelName,XMin,XMax,YMin,YMax,\
+                           IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside";
     let rows = |rows: &[&str]| format!("{HEADING}\n{}\n", rows.join("\n")).into_bytes();
     let good = vec![
         rows(&[

@@ -179,8 +179,8 @@ impl Published {
 
     pub fn reference(&self) -> NamedReference {
         let assumed = format!(
-            "{} does not say how its statistics were made: the network is taken to be {}, and the pictures to have been \
-             prepared as these are",
+            "{} does not say how its statistics were made: the network is taken to be {}, and the pictures to have \
+             been prepared as these are",
             self.file, self.assumed
         );
         NamedReference {
