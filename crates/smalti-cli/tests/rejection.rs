@@ -252,6 +252,8 @@ fn a_sweep_is_measured_once() {
         trained.folder.path().join("sweep"),
         trained.folder.path().join("sweep.html"),
     );
+    let broken = trained.data.join("circle/broken.png");
+    std::fs::write(&broken, "no picture").unwrap();
     let sweep = |more: &[&str]| {
         let base = [
             "eval",
@@ -281,9 +283,11 @@ fn a_sweep_is_measured_once() {
         assert!(figures["frechet"]["distance"].as_f64().unwrap() >= 0.0);
         assert_eq!(figures["frechet"]["pictures"], 8);
         assert_eq!(figures["frechet"]["reference_pictures"], 12);
+        assert_eq!(result["reference_skipped"], 1);
         assert_eq!(figures["manifold"]["generated_pictures"], 8);
         assert!(figures["score"]["mean"].as_f64().unwrap() > 0.99);
     }
+    assert_eq!(first["protocol"]["reference_skipped_pictures"], 1);
     let file = out.join("results.jsonl");
     let lines = std::fs::read_to_string(&file).unwrap();
     assert_eq!(lines.lines().count(), 3);
@@ -310,5 +314,47 @@ fn a_sweep_is_measured_once() {
     assert!(
         (alone - together).abs() <= 1e-3 * together.max(1.0),
         "{alone}, not {together}"
+    );
+
+    // The same reference, as others would publish it.
+    std::fs::remove_file(&broken).unwrap();
+    let (npz, other) = (
+        trained.folder.path().join("data.npz"),
+        trained.folder.path().join("published"),
+    );
+    let network = ["--features", text(&trained.network)];
+    let save = [
+        "eval",
+        "samples",
+        "--samples",
+        text(&trained.data),
+        "--save-statistics",
+        text(&npz),
+    ];
+    json(&[&save[..], &network].concat());
+    let base = [
+        "eval",
+        "sweep",
+        "--model",
+        text(&trained.prior),
+        "--reference",
+        text(&npz),
+        "--out",
+        text(&other),
+        "-n",
+        "8",
+    ];
+    let said = ["--reference-network", "efficientnet-lite0"];
+    let published = json(&[&base[..], &network, &said].concat());
+    let name = published["protocol"]["reference"].as_str().unwrap();
+    assert!(name.contains("sha256") && name.contains("network assumed"));
+    let result = &published["results"][0];
+    assert!(result["figures"]["kernel"].is_null() && result["reference_skipped"].is_null());
+    let (one, same) = (distance(result), distance(&first["results"][0]));
+    let (one, same) = (one.unwrap(), same.unwrap());
+    assert!((one - same).abs() <= 1e-3 * same, "{one}, not {same}");
+    fails(
+        &[&base[..], &network].concat(),
+        &["inception-fid", "--reference-network"],
     );
 }

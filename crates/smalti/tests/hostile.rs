@@ -1,13 +1,17 @@
-//! Files from strangers: checkpoints, models, settings, pictures and lists, changed in thousands of ways. Reading one
-//! ends in a result or an error, never in a panic; it takes no more memory than so many times the file's size and a
-//! little; and nothing in it is executed.
+//! Files from strangers: checkpoints, models, settings, pictures, lists, annotations and statistics, changed in
+//! thousands of ways. Reading one ends in a result or an error, never in a panic; it takes no more memory than so many
+//! times the file's size and a little; and nothing in it is executed.
 //!
 //! A failure names its case, such as `pickle:123`; `SMALTI_HOSTILE_SEED=pickle:123` runs that one alone.
 
 #[path = "hostile/allocator.rs"]
 mod allocator;
+#[path = "hostile/annotations.rs"]
+mod annotations;
 #[path = "hostile/entry.rs"]
 mod entry;
+#[path = "hostile/measuring.rs"]
+mod measuring;
 #[path = "hostile/mutate.rs"]
 mod mutate;
 #[path = "hostile/pickles.rs"]
@@ -191,7 +195,102 @@ const CAPTIONS: Kind = Kind {
     allowance: MIB,
 };
 
-const KINDS: [&Kind; 13] = [
+const STORED_CODES: Kind = Kind {
+    name: "stored_codes",
+    read: entry::stored_codes,
+    seeds: tensors::stored_codes,
+    make: tensors::make,
+    cases: 500,
+    factor: 32,
+    // The model that the codes are for.
+    allowance: 32 * MIB,
+};
+
+/// Any file of tensors, of which those of 8 bits take eight times as much.
+const TEXT_ENCODER: Kind = Kind {
+    name: "text_encoder",
+    read: entry::text_encoder,
+    seeds: tensors::text_vectors,
+    make: tensors::make,
+    cases: 500,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
+/// A short row can be a picture of its own, with a path and room for objects. A file is read through a megabyte.
+const COCO: Kind = Kind {
+    name: "coco_objects",
+    read: entry::coco_objects,
+    seeds: annotations::coco,
+    make: texts::make,
+    cases: 900,
+    factor: 128,
+    allowance: 4 * MIB,
+};
+
+const OPEN_IMAGES: Kind = Kind {
+    name: "open_images",
+    read: entry::open_images,
+    seeds: annotations::open_images,
+    make: texts::make,
+    cases: 700,
+    factor: 128,
+    allowance: 8 * MIB,
+};
+
+const KEY_POINTS: Kind = Kind {
+    name: "key_points",
+    read: entry::key_points,
+    seeds: annotations::key_points,
+    make: texts::make,
+    cases: 700,
+    factor: 128,
+    allowance: 4 * MIB,
+};
+
+const LAYOUT: Kind = Kind {
+    name: "layout",
+    read: entry::layout,
+    seeds: annotations::layouts,
+    make: texts::make,
+    cases: 700,
+    factor: 64,
+    allowance: 4 * MIB,
+};
+
+const CLASSIFIER: Kind = Kind {
+    name: "classifier",
+    read: entry::classifier,
+    seeds: measuring::classifiers,
+    make: tensors::make,
+    cases: 600,
+    factor: 256,
+    allowance: 32 * MIB,
+};
+
+/// The distance takes several matrices of the size of the covariance, and room for products of them.
+const STATISTICS: Kind = Kind {
+    name: "statistics",
+    read: entry::statistics,
+    seeds: measuring::statistics,
+    make: tensors::make,
+    cases: 500,
+    factor: 64,
+    allowance: 32 * MIB,
+};
+
+/// A file may unpack to a megabyte more than four times its size, of numbers of 16 bits.
+const PUBLISHED: Kind = Kind {
+    name: "published_statistics",
+    read: entry::published_statistics,
+    seeds: measuring::published,
+    make: measuring::make_published,
+    cases: 700,
+    factor: 256,
+    allowance: 64 * MIB,
+};
+
+const KINDS: [&Kind; 22] = [
     &TORCH,
     &PICKLE,
     &SAFETENSORS,
@@ -205,6 +304,15 @@ const KINDS: [&Kind; 13] = [
     &METRICS,
     &TOKENIZER,
     &CAPTIONS,
+    &STORED_CODES,
+    &TEXT_ENCODER,
+    &COCO,
+    &OPEN_IMAGES,
+    &KEY_POINTS,
+    &LAYOUT,
+    &CLASSIFIER,
+    &STATISTICS,
+    &PUBLISHED,
 ];
 
 impl Kind {
@@ -319,6 +427,51 @@ fn tokenizers_of_text_encoders() {
 #[test]
 fn caption_tables() {
     CAPTIONS.attack();
+}
+
+#[test]
+fn codes_of_trainings() {
+    STORED_CODES.attack();
+}
+
+#[test]
+fn text_encoders() {
+    TEXT_ENCODER.attack();
+}
+
+#[test]
+fn objects_in_the_form_of_coco() {
+    COCO.attack();
+}
+
+#[test]
+fn tables_of_open_images() {
+    OPEN_IMAGES.attack();
+}
+
+#[test]
+fn files_of_key_points() {
+    KEY_POINTS.attack();
+}
+
+#[test]
+fn layouts() {
+    LAYOUT.attack();
+}
+
+#[test]
+fn classifiers() {
+    CLASSIFIER.attack();
+}
+
+#[test]
+fn statistics_of_features() {
+    STATISTICS.attack();
+}
+
+#[test]
+fn published_statistics() {
+    PUBLISHED.attack();
 }
 
 #[test]

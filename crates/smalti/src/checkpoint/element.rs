@@ -1,6 +1,6 @@
 //! The element types of tensors in files, and the gathering of their bytes, however laid out, into [`HostTensor`]s.
 
-use super::tensor::{HostTensor, Values};
+use super::tensor::{Doubles, HostTensor, Values};
 use half::{bf16, f16};
 
 /// The type of a tensor's elements in a file.
@@ -194,6 +194,29 @@ impl Layout {
             values,
         })
     }
+
+    /// Reads floats out of the tensor's storage with all their digits.
+    ///
+    /// # Errors
+    /// Those of [`Self::gather`], and elements that are whole numbers.
+    pub fn gather_doubles(self, bytes: &[u8], big_endian: bool) -> Result<Doubles, String> {
+        let source = Source {
+            bytes,
+            big_endian,
+            layout: &self,
+        };
+        let values = match self.element {
+            Element::F16 => source.read(|raw| f16::from_le_bytes(raw).to_f64()),
+            Element::BF16 => source.read(|raw| bf16::from_le_bytes(raw).to_f64()),
+            Element::F32 => source.read(|raw| f64::from(f32::from_le_bytes(raw))),
+            Element::F64 => source.read(f64::from_le_bytes),
+            _ => Err("has whole numbers as its elements where floats are wanted".into()),
+        }?;
+        Ok(Doubles {
+            shape: self.shape,
+            values,
+        })
+    }
 }
 
 /// A storage and the view of it that is wanted.
@@ -321,5 +344,22 @@ mod tests {
         for (element, bytes, expected) in integers {
             assert_eq!(read(element, &bytes, true), Values::I64(vec![expected]));
         }
+    }
+
+    #[test]
+    fn doubles_keep_their_digits() {
+        let read = |element: Element, bytes: &[u8], big: bool| {
+            let layout = Layout::dense(element, vec![bytes.len() / element.size()], false);
+            layout.unwrap().gather_doubles(bytes, big)
+        };
+        let third = 1.0_f64 / 3.0;
+        let wide = read(Element::F64, &third.to_be_bytes(), true).unwrap();
+        assert_eq!((wide.shape, wide.values), (vec![1], vec![third]));
+        let single = read(Element::F32, &0.1_f32.to_le_bytes(), false).unwrap();
+        assert_eq!(single.values, [f64::from(0.1_f32)]);
+        let half = read(Element::F16, &f16::from_f32(1.5).to_le_bytes(), false).unwrap();
+        assert_eq!(half.values, [1.5]);
+        let whole = read(Element::I32, &[0; 4], false).unwrap_err();
+        assert!(whole.contains("floats are wanted"), "{whole}");
     }
 }

@@ -7,12 +7,14 @@ mod file;
 pub mod foreign;
 mod mapped;
 mod npy;
+mod npz;
 mod numpy;
 mod parameters;
 mod pickle;
 mod spool;
 mod tensor;
 mod torch;
+mod zip_entry;
 
 pub(crate) use file::{is_temporary, sync_folder};
 pub use file::{
@@ -20,6 +22,7 @@ pub use file::{
 };
 pub(crate) use npy::MAGIC as NPY_MAGIC;
 pub use npy::read_npy;
+pub use npz::{read_npz, write_npz};
 pub(crate) use parameters::{ParameterPath, host_codes, host_indices, host_values};
 pub use parameters::{load_parameters, parameter_keys, parameters};
 pub use tensor::{Doubles, DoublesMap, HostTensor, TensorMap, Values};

@@ -3,7 +3,7 @@
 use super::element::Layout;
 use super::numpy::element_named;
 use super::pickle::short;
-use super::tensor::HostTensor;
+use super::tensor::{Doubles, HostTensor};
 use crate::error::Error;
 use std::path::Path;
 
@@ -23,6 +23,27 @@ pub fn read_npy(path: &Path) -> crate::error::Result<HostTensor> {
 }
 
 fn parse(file: &[u8]) -> Result<HostTensor, String> {
+    let (header, data) = split(file)?;
+    let tensor = header.layout.gather(data, header.big_endian);
+    tensor.map_err(of_array)
+}
+
+/// Reads the bytes of such a file, which must be of floats, with all their digits.
+///
+/// # Errors
+/// In words, when it is no array of floats, damaged or incomplete.
+pub fn parse_doubles(file: &[u8]) -> Result<Doubles, String> {
+    let (header, data) = split(file)?;
+    let array = header.layout.gather_doubles(data, header.big_endian);
+    array.map_err(of_array)
+}
+
+fn of_array(message: String) -> String {
+    format!("the array {message}")
+}
+
+/// The header, and as many bytes of elements as it says.
+fn split(file: &[u8]) -> Result<(Header, &[u8]), String> {
     const CUT: &str = "the file ends inside its header: it was not downloaded whole";
     let rest = file
         .strip_prefix(MAGIC)
@@ -41,15 +62,31 @@ fn parse(file: &[u8]) -> Result<HostTensor, String> {
     }
     let (header, data) = rest.split_at_checked(length).ok_or(CUT)?;
     let header = Header::parse(header)?;
-    let array = |message: String| format!("the array {message}");
     if data.len() != header.layout.bytes() {
-        return Err(array(format!(
+        return Err(of_array(format!(
             "has {} bytes of data where its shape needs {}",
             data.len(),
             header.layout.bytes()
         )));
     }
-    header.layout.gather(data, header.big_endian).map_err(array)
+    Ok((header, data))
+}
+
+/// What stands before the elements of an array of little-endian 64-bit floats, row-major: a multiple of 64 bytes, as
+/// numpy has it, so that what follows can be mapped into memory.
+pub fn doubles_header(shape: &[usize]) -> Vec<u8> {
+    // Behind every length a comma, because one in brackets alone would be a number to Python.
+    let lengths: Vec<String> = shape.iter().map(|length| format!("{length},")).collect();
+    let shape = lengths.join(" ");
+    let mut text = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({shape}), }}");
+    let before = MAGIC.len() + 4;
+    let length = (before + text.len() + 1).next_multiple_of(64) - before;
+    while text.len() + 1 < length {
+        text.push(' ');
+    }
+    text.push('\n');
+    let length = (length as u16).to_le_bytes();
+    [MAGIC, &[1, 0][..], &length[..], text.as_bytes()].concat()
 }
 
 /// What the header says.
@@ -79,10 +116,9 @@ impl Header {
                 .collect::<Option<Vec<usize>>>()
         });
         let shape = shape.ok_or_else(|| invalid("valid shape"))?;
-        let array = |message: String| format!("the array {message}");
-        let element = element_named(code).map_err(array)?;
+        let element = element_named(code).map_err(of_array)?;
         Ok(Self {
-            layout: Layout::dense(element, shape, order.starts_with("True")).map_err(array)?,
+            layout: Layout::dense(element, shape, order.starts_with("True")).map_err(of_array)?,
             big_endian: code.starts_with('>'),
         })
     }
@@ -122,6 +158,23 @@ mod tests {
         assert_eq!(parse(&wide), Ok(HostTensor::f32([6], values.to_vec())));
         let alone = file(1, &header("|u1", "False", "()"), &[7]);
         assert_eq!(parse(&alone), Ok(HostTensor::i64(Vec::new(), vec![7])));
+    }
+
+    #[test]
+    fn headers_that_are_written_are_read() {
+        let shapes: [Vec<usize>; 4] = [vec![], vec![3], vec![2, 2], vec![1; 40]];
+        for shape in shapes {
+            let count: usize = shape.iter().product();
+            let values: Vec<f64> = (0..count).map(|index| index as f64 / 3.0).collect();
+            let header = doubles_header(&shape);
+            assert_eq!(header.len() % 64, 0);
+            let data: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let read = parse_doubles(&[header, data].concat()).unwrap();
+            assert_eq!((read.shape, read.values), (shape, values));
+        }
+        let whole = file(1, &header("<i8", "False", "(1,)"), &[0; 8]);
+        let error = parse_doubles(&whole).unwrap_err();
+        assert!(error.contains("the array has whole numbers"), "{error}");
     }
 
     #[test]

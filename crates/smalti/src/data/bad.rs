@@ -8,7 +8,7 @@ use crate::error::Error;
 pub type BadFile = (PathBuf, String);
 
 /// What went wrong, without the path that [`Error`] puts in front.
-pub(crate) fn reason(error: Error) -> String {
+pub fn reason(error: Error) -> String {
     match error {
         Error::Io { source, .. } => source.to_string(),
         Error::File { message, .. } => message,

@@ -39,8 +39,7 @@ mod webp;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use agreement::LabelAgreement;
-pub(crate) use bad::reason;
-pub use bad::{BadFile, none_readable};
+pub use bad::{BadFile, none_readable, reason};
 pub use dataset::{Dataset, Item};
 pub use decode::{read_image, write_png};
 pub(crate) use depth_map::{is_plausible_depth, read_raw_depth};

@@ -9,6 +9,7 @@ use super::frechet::{FrechetDistance, FrechetReference};
 use super::inception_score::InceptionScore;
 use super::kernel_distance::{KernelDistance, KernelDistanceSettings, kernel_distance};
 use super::manifold::{ManifoldFigures, ManifoldSettings, manifold_figures};
+use super::published::PublishedStatistics;
 use super::rows::{FeatureRows, check_dimensions};
 use super::statistics::FeatureStatistics;
 use crate::error::Result;
@@ -20,7 +21,7 @@ pub struct Reference {
     /// The features of some of its pictures, row-major; none where only statistics are known.
     kept: Vec<f32>,
     dimensions: usize,
-    pictures: usize,
+    pictures: Option<usize>,
 }
 
 /// How figures are computed.
@@ -93,12 +94,22 @@ impl Reference {
             frechet: FrechetReference::new(statistics)?,
             kept: Vec::new(),
             dimensions: statistics.dimensions(),
-            pictures: statistics.count(),
+            pictures: Some(statistics.count()),
         })
     }
 
-    /// How many pictures.
-    pub fn pictures(&self) -> usize {
+    /// The same of statistics that somebody published, of nobody knows how many pictures.
+    pub fn of_published(statistics: &PublishedStatistics) -> Self {
+        Self {
+            frechet: FrechetReference::of_published(statistics),
+            kept: Vec::new(),
+            dimensions: statistics.dimensions(),
+            pictures: None,
+        }
+    }
+
+    /// How many pictures, where that is known.
+    pub fn pictures(&self) -> Option<usize> {
         self.pictures
     }
 
@@ -283,7 +294,7 @@ mod tests {
     fn every_figure_is_that_of_its_own_function() {
         let (real, generated) = (collected(1, 60), collected(2, 50));
         let reference = Reference::of_pictures(&real).unwrap();
-        assert_eq!((reference.pictures(), reference.kept()), (60, 60));
+        assert_eq!((reference.pictures(), reference.kept()), (Some(60), 60));
         let (found, stages) = compared(&reference, &generated);
         assert_eq!(stages.len(), 4);
         let [one, other] = [&real, &generated].map(|side| side.statistics().total().unwrap());

@@ -2,9 +2,8 @@
 
 use super::collector::{CollectorSettings, FeatureCollector, PictureFeatures};
 use super::network::FeatureNetwork;
-use crate::data::{Dataset, Transform, load_all, none_readable, square};
+use crate::data::{BadFile, Dataset, Transform, load_all, none_readable, square};
 use crate::error::Result;
-use crate::training::skipped_pictures;
 use image::RgbImage;
 use std::path::Path;
 
@@ -31,7 +30,7 @@ impl FeatureCollector {
     }
 
     /// Of the pictures at `data`, as [`Dataset::open`] takes them: their middle squares, scaled to `side` pixels.
-    /// `progress` hears how many pictures of how many are done. Returns notes on pictures that could not be read.
+    /// `progress` hears how many pictures of how many are done. Returns the pictures that could not be read as well.
     ///
     /// # Errors
     /// What opening says, fewer than two parts, and no readable picture.
@@ -40,7 +39,7 @@ impl FeatureCollector {
         (data, side): (&Path, usize),
         settings: CollectorSettings,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(Self, Vec<String>)> {
+    ) -> Result<(Self, Vec<BadFile>)> {
         let dataset = Dataset::open(data)?;
         let transform = Transform::middle(side, true);
         let mut collector = Self::new(network.dimension(), settings)?;
@@ -61,6 +60,6 @@ impl FeatureCollector {
         if collector.count() == 0 {
             return Err(none_readable(dataset.len(), skipped.first()));
         }
-        Ok((collector, skipped_pictures(&skipped)))
+        Ok((collector, skipped))
     }
 }

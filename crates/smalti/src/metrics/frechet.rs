@@ -13,6 +13,7 @@
 
 use super::extrapolation::FrechetExtrapolation;
 use super::linear_algebra::{Factor, cholesky, eigenvalues, product};
+use super::published::PublishedStatistics;
 use super::rows::check_dimensions;
 use super::statistics::FeatureStatistics;
 use crate::error::{Error, Result};
@@ -22,7 +23,8 @@ use smalti_kernels::matmul::Matrix;
 /// One side of the distance, prepared for any number of others.
 pub struct FrechetReference {
     mean: Vec<f64>,
-    count: usize,
+    /// How many pictures, where that is known.
+    count: Option<usize>,
     factor: Factor,
     trace: f64,
 }
@@ -37,8 +39,8 @@ pub struct FrechetDistance {
     pub covariance_term: f64,
     /// Features per picture.
     pub dimensions: usize,
-    /// Pictures of the reference.
-    pub reference_pictures: usize,
+    /// Pictures of the reference, where it is known how many there were.
+    pub reference_pictures: Option<usize>,
     /// Pictures that were measured.
     pub pictures: usize,
 }
@@ -58,14 +60,25 @@ impl FrechetReference {
     /// # Errors
     /// [`Error::Input`] for fewer than two pictures.
     pub fn new(statistics: &FeatureStatistics) -> Result<Self> {
-        let (size, count) = (statistics.dimensions(), statistics.count());
         let covariance = statistics.covariance()?;
-        Ok(Self {
-            mean: statistics.mean().to_vec(),
+        let count = Some(statistics.count());
+        Ok(Self::of_moments(statistics.mean(), &covariance, count))
+    }
+
+    /// Of statistics that somebody published without saying of how many pictures they are.
+    pub fn of_published(statistics: &PublishedStatistics) -> Self {
+        Self::of_moments(statistics.mean(), statistics.covariance(), None)
+    }
+
+    fn of_moments(mean: &[f64], covariance: &[f64], count: Option<usize>) -> Self {
+        let size = mean.len();
+        let largest_rank = count.map_or(size, |count| count.saturating_sub(1));
+        Self {
+            mean: mean.to_vec(),
             count,
-            trace: trace(&covariance, size),
-            factor: cholesky(&covariance, size, count - 1),
-        })
+            trace: trace(covariance, size),
+            factor: cholesky(covariance, size, largest_rank),
+        }
     }
 
     /// The distance of `measured` from this.
@@ -128,7 +141,10 @@ impl FrechetDistance {
     /// What to say beside the figure where there are fewer pictures than features on a side, and by how much the figure
     /// is too large, if an extrapolation says so.
     pub fn warning(&self, extrapolation: Option<&FrechetExtrapolation>) -> Option<String> {
-        let fewest = self.pictures.min(self.reference_pictures);
+        let fewest = match self.reference_pictures {
+            Some(count) => count.min(self.pictures),
+            None => self.pictures,
+        };
         if fewest > self.dimensions {
             return None;
         }
@@ -167,7 +183,8 @@ mod tests {
         assert!((found.mean_term - 4.25).abs() < 1e-13);
         assert!((found.covariance_term - 2.0).abs() < 1e-13);
         assert!((found.distance - 6.25).abs() < 1e-13);
-        assert_eq!((found.reference_pictures, found.pictures), (100, 50));
+        assert_eq!(found.reference_pictures, Some(100));
+        assert_eq!(found.pictures, 50);
     }
 
     /// Of one covariance and its multiple k²: (k − 1)² tr C.

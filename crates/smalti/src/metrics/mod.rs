@@ -26,6 +26,7 @@ mod ms_ssim;
 mod names;
 pub mod network;
 mod protocol;
+mod published;
 mod random;
 pub mod reconstruction;
 mod rows;
@@ -53,6 +54,7 @@ pub use ms_ssim::ms_ssim;
 pub use names::FigureNames;
 pub use network::FeatureNetwork;
 pub use protocol::Protocol;
+pub use published::PublishedStatistics;
 pub use reconstruction::{
     Likeness, ReconstructionFigures, ReconstructionIntervals, ReconstructionMeter,
 };

@@ -12,6 +12,9 @@ const BLOCK: usize = 512;
 /// What a file may claim: sums of such numbers do not overflow.
 const MOST_PICTURES: usize = 1 << 31;
 
+/// How far a covariance may be from symmetric, as a share of its largest variance: sums in 32 bits round.
+const ASYMMETRY: f64 = 1e-5;
+
 /// What is known of the features of the pictures so far, in double precision: 8 d² bytes for d features.
 ///
 /// ```
@@ -51,36 +54,26 @@ impl FeatureStatistics {
     ///
     /// # Errors
     /// [`Error::Input`] where the sizes do not fit, fewer than two pictures or absurdly many are claimed, a number is
-    /// not finite or a variance is negative.
-    pub fn from_moments(mean: Vec<f64>, covariance: Vec<f64>, count: usize) -> Result<Self> {
-        let dimensions = mean.len();
-        if dimensions == 0 || dimensions.checked_mul(dimensions) != Some(covariance.len()) {
-            return Err(Error::input(format!(
-                "a covariance of {} numbers does not belong to a mean of {dimensions}",
-                covariance.len()
-            )));
-        }
+    /// not finite, a variance is negative or the covariance is not symmetric.
+    pub fn from_moments(mean: Vec<f64>, mut covariance: Vec<f64>, count: usize) -> Result<Self> {
+        check_moments(&mean, &mut covariance)?;
         if !(2..=MOST_PICTURES).contains(&count) {
             return Err(Error::input(format!(
                 "a covariance takes two pictures at least, and no more than can be counted; not {count}"
             )));
         }
-        let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
-        let mut variances = covariance.iter().step_by(dimensions + 1);
-        if !finite(&mean) || !finite(&covariance) || variances.any(|&variance| variance < 0.0) {
-            return Err(Error::input(
-                "a mean or covariance with numbers that are not finite, or a negative variance, is none",
-            ));
-        }
         let freedom = (count - 1) as f64;
+        covariance.iter_mut().for_each(|value| *value *= freedom);
+        if !is_finite(&covariance) {
+            return Err(Error::input(format!(
+                "the covariance is too large for {count} pictures: their sums are beyond all floats"
+            )));
+        }
         Ok(Self {
-            dimensions,
+            dimensions: mean.len(),
             count,
             mean,
-            scatter: covariance
-                .into_iter()
-                .map(|value| value * freedom)
-                .collect(),
+            scatter: covariance,
         })
     }
 
@@ -200,6 +193,52 @@ impl FeatureStatistics {
     }
 }
 
+/// Whether these can be a mean `[d]` and a covariance `[d, d]`; makes the covariance exactly symmetric.
+///
+/// # Errors
+/// [`Error::Input`] where the sizes do not fit, a number is not finite, a variance is negative or the covariance is not
+/// symmetric.
+pub(super) fn check_moments(mean: &[f64], covariance: &mut [f64]) -> Result<()> {
+    let dimensions = mean.len();
+    if dimensions == 0 || dimensions.checked_mul(dimensions) != Some(covariance.len()) {
+        return Err(Error::input(format!(
+            "a covariance of {} numbers does not belong to a mean of {dimensions}",
+            covariance.len()
+        )));
+    }
+    let mut variances = covariance.iter().step_by(dimensions + 1);
+    if !is_finite(mean) || !is_finite(covariance) || variances.any(|&variance| variance < 0.0) {
+        return Err(Error::input(
+            "a mean or covariance with numbers that are not finite, or a negative variance, is none",
+        ));
+    }
+    symmetrise(covariance, dimensions)
+}
+
+fn is_finite(values: &[f64]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
+fn symmetrise(covariance: &mut [f64], dimensions: usize) -> Result<()> {
+    let variances = covariance.iter().step_by(dimensions + 1).copied();
+    let tolerance = ASYMMETRY * variances.fold(0.0, f64::max);
+    for row in 0..dimensions {
+        for column in 0..row {
+            let (below, above) = (row * dimensions + column, column * dimensions + row);
+            let (one, other) = (covariance[below], covariance[above]);
+            if (one - other).abs() > tolerance {
+                return Err(Error::input(format!(
+                    "a covariance is symmetric, but in row {row}, column {column} (counted from 0) this one has \
+                     {one:e} and in row {column}, column {row} {other:e}"
+                )));
+            }
+            let mean = 0.5 * one + 0.5 * other;
+            (covariance[below], covariance[above]) = (mean, mean);
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,7 +350,21 @@ mod tests {
         assert!(refuses(&[f64::NAN], &[1.0], 5));
         assert!(refuses(&[1.0], &[f64::INFINITY], 5));
         assert!(refuses(&[1.0], &[-1.0], 5));
+        assert!(refuses(&[1.0], &[1e300], 1 << 30));
+        assert!(!refuses(&[1.0], &[1e290], 1 << 30));
         let few = FeatureStatistics::new(2).covariance().unwrap_err();
         assert!(few.to_string().contains("not of 0"));
+    }
+
+    #[test]
+    fn a_covariance_is_symmetric() {
+        let of = |above: f64| {
+            FeatureStatistics::from_moments(vec![0.0; 2], vec![2.0, above, 1.0, 4.0], 5)
+        };
+        let rounded = of(1.0 + 1e-7).unwrap().covariance().unwrap();
+        assert_eq!(rounded[1], rounded[2]);
+        assert!((rounded[1] - (1.0 + 0.5e-7)).abs() < 1e-12);
+        let error = of(1.001).unwrap_err().to_string();
+        assert!(error.contains("row 1, column 0"), "{error}");
     }
 }

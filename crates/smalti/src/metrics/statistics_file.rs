@@ -1,9 +1,9 @@
 //! Statistics of features on disk: a safetensors file of 64-bit floats `mean` `[d]` and `covariance` `[d, d]`, with the
-//! protocol and the number of pictures as metadata.
+//! protocol and the number of pictures as metadata; or, for other programs, an archive of numpy without either.
 
 use super::protocol::Protocol;
 use super::statistics::FeatureStatistics;
-use crate::checkpoint::{Doubles, DoublesMap, read_doubles, write_doubles};
+use crate::checkpoint::{Doubles, DoublesMap, read_doubles, write_doubles, write_npz};
 use crate::error::{Error, Result};
 use std::path::Path;
 
@@ -13,6 +13,22 @@ impl FeatureStatistics {
     /// # Errors
     /// Fewer than two pictures, or whatever the operating system says.
     pub fn save(&self, path: &Path, protocol: &Protocol) -> Result<()> {
+        let mut metadata = protocol.entries();
+        metadata.insert("pictures".to_string(), self.count().to_string());
+        write_doubles(path, &self.arrays(["mean", "covariance"])?, &metadata)
+    }
+
+    /// Writes mean and covariance alone, as pytorch-fid reads them (`mu` and `sigma` in a `.npz` file): what they are
+    /// of is not in the file.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_npz(&self, path: &Path) -> Result<()> {
+        write_npz(path, &self.arrays(["mu", "sigma"])?)
+    }
+
+    /// Mean and covariance under these names.
+    fn arrays(&self, [mean_name, covariance_name]: [&str; 2]) -> Result<DoublesMap> {
         let size = self.dimensions();
         let mean = Doubles {
             shape: vec![size],
@@ -22,13 +38,10 @@ impl FeatureStatistics {
             shape: vec![size, size],
             values: self.covariance()?,
         };
-        let tensors = DoublesMap::from([
-            ("mean".to_string(), mean),
-            ("covariance".to_string(), covariance),
-        ]);
-        let mut metadata = protocol.entries();
-        metadata.insert("pictures".to_string(), self.count().to_string());
-        write_doubles(path, &tensors, &metadata)
+        Ok(DoublesMap::from([
+            (mean_name.to_string(), mean),
+            (covariance_name.to_string(), covariance),
+        ]))
     }
 
     /// Reads statistics and how their features were made.
@@ -79,6 +92,7 @@ impl FeatureStatistics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::PublishedStatistics;
     use tempfile::TempDir;
 
     fn protocol(size: usize) -> Protocol {
@@ -118,6 +132,20 @@ mod tests {
         }
         written.save(&path, &protocol(256)).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    }
+
+    #[test]
+    fn others_can_read_them() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("statistics.npz");
+        let written = statistics();
+        written.save_npz(&path).unwrap();
+        let read = PublishedStatistics::read(&path).unwrap();
+        assert_eq!(read.mean(), written.mean());
+        for (read, written) in read.covariance().iter().zip(written.covariance().unwrap()) {
+            assert!((read - written).abs() <= 1e-15);
+        }
+        assert!(FeatureStatistics::new(2).save_npz(&path).is_err());
     }
 
     #[test]

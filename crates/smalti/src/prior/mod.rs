@@ -29,4 +29,5 @@ pub use network::{Architecture, Prior};
 pub use order::ScanOrder;
 pub use pixelsnail::{PixelSnail, PixelSnailConfig};
 pub use recipe::{ConditionKind, NetworkKind, PriorRecipe, PriorTraining};
+pub use store::StoredCodes;
 pub use train::{PriorJob, train};

@@ -90,6 +90,13 @@ impl StoredCodes {
             .integer_rows("codes")?
             .filter(|codes| codes.shape.len() == 3)
             .ok_or_else(|| broken("it has no `codes` of shape [pictures, rows, columns]".into()))?;
+        // Without codes, a shape can say any number of pictures.
+        if codes.shape.contains(&0) {
+            return Err(broken(format!(
+                "`codes` has the impossible shape {:?}",
+                codes.shape
+            )));
+        }
         let stored = Self {
             classes: file.integer_rows("classes")?,
             condition: file.integer_rows("condition")?,
@@ -162,6 +169,7 @@ impl Sequences for StoredCodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::{HostTensor, TensorMap, write_tensors};
     use crate::initializer::Initializer;
     use crate::model::ModelInfo;
     use crate::tokenizer::{Tokenizer, TokenizerConfig};
@@ -229,6 +237,19 @@ mod tests {
         let writer = StoreWriter::new(folder.path());
         assert!(!writer.finish(&path, String::new(), &model()).unwrap());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn pictures_without_codes_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("train.safetensors");
+        for shape in [[1_usize << 40, 0, 4], [1 << 40, 4, 0], [0, 2, 2]] {
+            let codes = HostTensor::i64(shape, Vec::new());
+            let tensors = TensorMap::from([("codes".to_string(), codes)]);
+            write_tensors(&path, &tensors, &BTreeMap::new()).unwrap();
+            let error = StoredCodes::open(&path, &model()).err().unwrap();
+            assert!(error.to_string().contains("impossible shape"), "{error}");
+        }
     }
 
     #[test]

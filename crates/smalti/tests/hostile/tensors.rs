@@ -176,6 +176,49 @@ pub fn codes() -> Seeds {
     Seeds::files(good, bad)
 }
 
+/// Files of codes of a training, in whole numbers of 32 bits.
+pub fn stored_codes() -> Seeds {
+    let Seeds {
+        mut good, mut bad, ..
+    } = codes();
+    // The last is in bytes, which a set of codes may be.
+    bad.extend(good.pop());
+    for shape in ["[1099511627776,0,4]", "[1099511627776,4,0]", "[0,0,0]"] {
+        let codes =
+            format!(r#"{{"codes":{{"dtype":"I32","shape":{shape},"data_offsets":[0,0]}}}}"#);
+        bad.push(join_header(codes.as_bytes(), &[]));
+    }
+    let parts = r#"{"classes":{"dtype":"I32","shape":[1,0],"data_offsets":[4,4]},
+        "codes":{"dtype":"I32","shape":[1,1,1],"data_offsets":[0,4]}}"#;
+    bad.push(join_header(parts.as_bytes(), &[0; 4]));
+    Seeds::files(good, bad)
+}
+
+/// Vectors of the 256 tokens of a text encoder.
+pub fn text_vectors() -> Seeds {
+    let file = |dtype: &str, shape: &str, bytes: usize| {
+        let name = "embedding.weight";
+        let header = format!(
+            r#"{{"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{bytes}]}}}}"#
+        );
+        join_header(header.as_bytes(), &vec![0x3C; bytes])
+    };
+    let good = vec![
+        file("F16", "[256,2]", 1024),
+        file("F32", "[300,1]", 1200),
+        file("BF16", "[256,1]", 512),
+    ];
+    let bad = vec![
+        file("F16", "[255,2]", 1020),
+        file("F16", "[0,1099511627776]", 0),
+        file("F16", "[1099511627776,0]", 0),
+        file("F16", "[1024]", 2048),
+        file("I64", "[256,1]", 2048),
+        file("F32", "[256,1,1]", 1024),
+    ];
+    Seeds::files(good, bad)
+}
+
 /// Files of features; the parts are headers of arrays of numpy.
 pub fn features() -> Seeds {
     let header = |code: &str, fortran: &str, shape: &str| {
@@ -215,7 +258,7 @@ pub fn features() -> Seeds {
 }
 
 /// An array of numpy.
-fn array_of(header: &[u8], data: &[u8]) -> Vec<u8> {
+pub fn array_of(header: &[u8], data: &[u8]) -> Vec<u8> {
     let length = (header.len() as u32).to_le_bytes();
     [&b"\x93NUMPY\x02\x00"[..], &length[..], header, data].concat()
 }
@@ -378,7 +421,7 @@ fn model_of(config: &str, info: &str) -> Vec<u8> {
 }
 
 /// The bytes of a file that `write` makes.
-fn written(write: impl FnOnce(&Path) -> smalti::Result<()>) -> Vec<u8> {
+pub fn written(write: impl FnOnce(&Path) -> smalti::Result<()>) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     write(&path).unwrap();

@@ -15,7 +15,7 @@ pub fn make(random: &mut ChaCha8Rng, seeds: &Seeds) -> Vec<u8> {
     mutate::text(random, file, &seeds.good)
 }
 
-fn owned(texts: &[&str]) -> Vec<Vec<u8>> {
+pub fn owned(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 

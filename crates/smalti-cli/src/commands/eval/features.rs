@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use image::RgbImage;
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use smalti::data::{Transform, read_image, square};
+use smalti::data::{BadFile, Transform, none_readable, read_image, reason, square};
 use smalti::metrics::network::Preprocessing;
 use smalti::metrics::{
     BootstrapSettings, CollectorSettings, Comparison, ComparisonSettings, FeatureCollector,
@@ -198,12 +198,41 @@ impl Sizing {
             }
         }
     }
+}
 
-    fn read(self, path: &Path) -> Result<RgbImage> {
-        let picture = read_image(path, BACKGROUND)?;
-        let sized = self.apply(picture);
-        sized.map_err(|error| Error::file(path, error.to_string()))
+/// Pictures in files.
+#[derive(Clone, Copy)]
+pub struct Files<'a> {
+    pub paths: &'a [PathBuf],
+    pub sizing: Sizing,
+    /// Whether pictures that cannot be read, or not be scaled, are left out; otherwise they are refused.
+    pub skip_unread: bool,
+}
+
+impl Files<'_> {
+    /// A picture as a square of the size that is asked for; or, where it is left out, why.
+    fn read(&self, path: &Path) -> Result<std::result::Result<RgbImage, BadFile>> {
+        let read = read_image(path, BACKGROUND);
+        let is_read = read.is_ok();
+        let sized = read.and_then(|picture| {
+            let sized = self.sizing.apply(picture);
+            sized.map_err(|error| Error::file(path, error.to_string()))
+        });
+        match sized {
+            Ok(picture) => Ok(Ok(picture)),
+            // Pictures of another size are no accident.
+            Err(error) if is_read && matches!(self.sizing, Sizing::Exact(_)) => Err(error),
+            Err(error) if self.skip_unread => Ok(Err((path.to_path_buf(), reason(error)))),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// What became of pictures in files.
+pub struct Added {
+    /// The first ones.
+    pub shown: Vec<RgbImage>,
+    pub unread: Vec<BadFile>,
 }
 
 /// The side of a square picture.
@@ -222,26 +251,46 @@ pub fn side_of(path: &Path) -> Result<usize> {
 }
 
 /// Adds the pictures of files, a few at a time, and returns the first `shown` of them.
+///
+/// # Errors
+/// What cannot be read and is not left out, and where nothing is left.
 pub fn add_files(
     common: &Common,
     network: &FeatureNetwork,
     collector: &mut FeatureCollector,
-    (paths, sizing): (&[PathBuf], Sizing),
+    files: Files<'_>,
     shown: usize,
-) -> Result<Vec<RgbImage>> {
-    let mut steps = Steps::new(common, paths.len(), "pictures");
-    let mut first = Vec::new();
-    for paths in paths.chunks(BATCH) {
-        let pictures = paths.par_iter().map(|path| sizing.read(path));
-        let pictures: Vec<RgbImage> = pictures.collect::<Result<_>>()?;
-        add_pictures(network, collector, &pictures, |index| {
-            paths[index].display().to_string()
-        })?;
+) -> Result<Added> {
+    let mut steps = Steps::new(common, files.paths.len(), "pictures");
+    let (mut first, mut unread) = (Vec::new(), Vec::new());
+    for paths in files.paths.chunks(BATCH) {
+        let read = paths.par_iter().map(|path| files.read(path));
+        let read: Vec<std::result::Result<RgbImage, BadFile>> = read.collect::<Result<_>>()?;
+        let (mut pictures, mut names) = (Vec::new(), Vec::new());
+        for (path, read) in paths.iter().zip(read) {
+            match read {
+                Ok(picture) => {
+                    pictures.push(picture);
+                    names.push(path);
+                }
+                Err(bad) => unread.push(bad),
+            }
+        }
+        if !pictures.is_empty() {
+            let name = |index: usize| names[index].display().to_string();
+            add_pictures(network, collector, &pictures, name)?;
+        }
         let missing = shown.saturating_sub(first.len());
         first.extend(pictures.into_iter().take(missing));
-        steps.show(collector.count());
+        steps.show(collector.count() + unread.len());
     }
-    Ok(first)
+    if collector.count() == 0 {
+        return Err(none_readable(files.paths.len(), unread.first()));
+    }
+    Ok(Added {
+        shown: first,
+        unread,
+    })
 }
 
 /// The figures of two sets of features as JSON, under their names.
@@ -278,9 +327,13 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
         manifold,
         score,
     } = &found.figures;
+    let others = match frechet.reference_pictures {
+        Some(count) => count.to_string(),
+        None => "published statistics".to_string(),
+    };
     let about = format!(
-        "{} pictures to {}, {} features",
-        frechet.pictures, frechet.reference_pictures, frechet.dimensions
+        "{} pictures to {others}, {} features",
+        frechet.pictures, frechet.dimensions
     );
     let value = decimals(frechet.distance);
     let mut figures = vec![

@@ -7,11 +7,13 @@ mod neighbours;
 mod pictures;
 mod prior;
 mod reconstruction;
+mod reference;
 mod results;
 mod samples;
 mod sweep;
 mod sweep_page;
 
+pub use reference::PublishedArgs;
 pub use sweep::EvalSweep;
 
 use crate::progress::{self, PLAIN_EVERY};

@@ -16,6 +16,8 @@ const MOST: u64 = 64 << 20;
 pub struct Record {
     pub cell: Cell,
     pub figures: SetFigures,
+    /// How many pictures of the reference could not be read; none where it was statistics.
+    pub reference_skipped: Option<usize>,
     /// How they were measured.
     protocol: Value,
     /// What ranked the samples, where not all were kept.
@@ -96,10 +98,16 @@ impl Results {
     }
 
     /// Adds figures, in the file as well: it is always whole.
-    pub fn add(&mut self, cell: Cell, figures: SetFigures) -> Result<()> {
+    pub fn add(
+        &mut self,
+        cell: Cell,
+        figures: SetFigures,
+        reference_skipped: Option<usize>,
+    ) -> Result<()> {
         let mut record = Record {
             cell,
             figures,
+            reference_skipped,
             protocol: self.protocol.clone(),
             classifier: None,
         };
@@ -164,12 +172,14 @@ mod tests {
         let protocol = json!({"n": 7, "seed": 1});
         let mut results = Results::open(&path, protocol.clone(), None).unwrap();
         assert!(!results.has(&cell(0.1)));
-        results.add(cell(0.1), figures(1.0 / 3.0)).unwrap();
-        results.add(cell(1.0), figures(2.0)).unwrap();
+        results.add(cell(0.1), figures(1.0 / 3.0), Some(3)).unwrap();
+        results.add(cell(1.0), figures(2.0), None).unwrap();
         let again = Results::open(&path, protocol, None).unwrap();
         assert!(again.has(&cell(1.0)) && !again.has(&cell(0.5)));
         let distance = again.get(&cell(0.1)).unwrap().figures.frechet.distance;
         assert!((distance - 1.0 / 3.0).abs() < 1e-12);
+        let skipped = [0.1, 1.0].map(|accept| again.get(&cell(accept)).unwrap().reference_skipped);
+        assert_eq!(skipped, [Some(3), None]);
         assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
     }
 
@@ -178,7 +188,7 @@ mod tests {
         let folder = tempdir().unwrap();
         let path = folder.path().join("results.jsonl");
         let mut results = Results::open(&path, json!({"n": 7, "seed": 1}), None).unwrap();
-        results.add(cell(1.0), figures(2.0)).unwrap();
+        results.add(cell(1.0), figures(2.0), None).unwrap();
         let refused = |protocol: Value, reason: &str| {
             let error = Results::open(&path, protocol, None)
                 .err()
@@ -200,9 +210,12 @@ mod tests {
         let open = |classifier: Option<&str>| {
             Results::open(&path, json!({"n": 7}), classifier.map(|name| json!(name)))
         };
-        open(None).unwrap().add(cell(1.0), figures(2.0)).unwrap();
+        open(None)
+            .unwrap()
+            .add(cell(1.0), figures(2.0), None)
+            .unwrap();
         let mut results = open(Some("cats")).unwrap();
-        results.add(cell(0.5), figures(1.0)).unwrap();
+        results.add(cell(0.5), figures(1.0), None).unwrap();
         assert!(open(Some("cats")).is_ok() && open(None).is_ok());
         let error = open(Some("dogs")).err().unwrap().to_string();
         assert!(

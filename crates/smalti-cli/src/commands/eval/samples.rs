@@ -2,10 +2,11 @@
 
 use super::drawn::{Drawing, SamplingArgs};
 use super::features::{
-    FeatureArgs, Sizing, add_files, add_pictures, comparison_figures, comparison_json, names_of,
-    score_figure, score_json, side_of, stages,
+    FeatureArgs, Files, Sizing, add_files, add_pictures, comparison_figures, comparison_json,
+    names_of, score_figure, score_json, side_of, stages,
 };
 use super::neighbours::{self, Neighbours, WITH_NEIGHBOURS};
+use super::reference::{NamedReference, Published, PublishedArgs, is_published, name_unread};
 use super::{Findings, ReportArgs};
 use crate::report::{Figure, Page, add_curves, shown};
 use crate::{Common, output, progress};
@@ -15,9 +16,7 @@ use serde_json::{Value, json};
 use smalti::checkpoint::read_doubles;
 use smalti::data::{Dataset, GRID_PADDING, grid};
 use smalti::metrics::network::{Features, read_features};
-use smalti::metrics::{
-    FeatureCollector, FeatureNetwork, FeatureStatistics, FigureNames, Protocol, Reference,
-};
+use smalti::metrics::{FeatureCollector, FeatureNetwork, FigureNames, Protocol, Reference};
 use smalti::sample::neighbours::Gallery;
 use smalti::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -37,9 +36,12 @@ pub struct EvalSamples {
     /// is such a file too, or statistics
     #[arg(long, value_name = "FILE", conflicts_with = "features")]
     features_file: Option<PathBuf>,
-    /// What to compare with: a folder of real pictures, a list file, or statistics that --save-statistics wrote
+    /// What to compare with: a folder of real pictures, a list file, statistics that --save-statistics wrote, or
+    /// statistics that others published (mu and sigma in a .npz file, as pytorch-fid and guided-diffusion have them)
     #[arg(long, value_name = "DIR|FILE")]
     reference: Option<PathBuf>,
+    #[command(flatten)]
+    published: PublishedArgs,
     /// Bring all pictures to squares of this side, in pixels [default: with --model, the reference to the samples' size;
     /// otherwise all must have one size]
     #[arg(long)]
@@ -51,7 +53,8 @@ pub struct EvalSamples {
     /// The seed of samples, of the choice of pictures and of resamples
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Write the statistics of the samples, or of what --samples names, to be the reference of other measurements
+    /// Write the statistics of the samples, or of what --samples names, to be the reference of other measurements; to a
+    /// .npz file as pytorch-fid reads it, mean and covariance alone
     #[arg(long, value_name = "FILE")]
     save_statistics: Option<PathBuf>,
     /// With --model: also look for the nearest of these training pictures: a folder, a list, or a file of their codes
@@ -64,7 +67,7 @@ pub struct EvalSamples {
 /// What samples are compared with, before it is measured.
 enum Given {
     Nothing,
-    Statistics(FeatureStatistics, String),
+    Statistics(Box<NamedReference>),
     Pictures(Vec<PathBuf>),
     Features(Features),
 }
@@ -80,6 +83,7 @@ struct Measured {
 impl EvalSamples {
     pub fn run(self, common: &Common) -> Result<()> {
         self.report.check()?;
+        self.published.check(self.reference.as_deref())?;
         if let Some(path) = &self.save_statistics {
             output::refuse_existing(path, self.report.overwrite)?;
         }
@@ -107,6 +111,7 @@ impl EvalSamples {
         };
         let given = match &self.reference {
             None => Given::Nothing,
+            Some(path) if is_published(path) => published(self.published.open(path, None)?),
             Some(path) if has_statistics(path) => statistics(path, &protocol)?,
             Some(path) => Given::Features(read_features(path)?),
         };
@@ -122,7 +127,11 @@ impl EvalSamples {
             neighbours: Vec::new(),
         };
         let of_features = self.features.protocol(None);
-        let details = self.protocol((json!(name_of(file)), None), &reference, of_features);
+        let details = self.protocol(
+            (json!(name_of(file)), None),
+            reference.as_ref(),
+            of_features,
+        );
         self.conclude(common, (&measured, &protocol), (reference, None), details)
     }
 
@@ -141,7 +150,7 @@ impl EvalSamples {
             size: sizing.side(),
             data: name_of(self.data()),
         };
-        let given = self.given(&protocol)?;
+        let given = self.given(&protocol, &network)?;
         let measured = self.measure(common, &network, (&source, sizing))?;
         // The samples say how large the pictures of the reference are to be.
         let of_reference = match (self.size, &source) {
@@ -157,7 +166,7 @@ impl EvalSamples {
         let mut features = self.features.protocol(Some(&network));
         features["size"] = json!(sizing.side());
         features["scaling"] = json!(sizing.describe());
-        let details = self.protocol((drawn, scaled), &reference, features);
+        let details = self.protocol((drawn, scaled), reference.as_ref(), features);
         let side = (reference, Some(&network));
         self.conclude(common, (&measured, &protocol), side, details)
     }
@@ -195,10 +204,13 @@ impl EvalSamples {
     }
 
     /// Opens the reference before anything is measured: a wrong one should not cost hours.
-    fn given(&self, protocol: &Protocol) -> Result<Given> {
+    fn given(&self, protocol: &Protocol, network: &FeatureNetwork) -> Result<Given> {
         let Some(path) = &self.reference else {
             return Ok(Given::Nothing);
         };
+        if is_published(path) {
+            return Ok(published(self.published.open(path, Some(network))?));
+        }
         let ending = path.extension().unwrap_or_default();
         if ending == "npy" {
             return Err(Error::file(
@@ -226,8 +238,12 @@ impl EvalSamples {
         let (mut pictures, mut neighbours) = (Vec::new(), Vec::new());
         match source {
             Source::Files(paths) => {
-                let files = (paths.as_slice(), sizing);
-                pictures = add_files(common, network, &mut collector, files, wanted)?;
+                let files = Files {
+                    paths,
+                    sizing,
+                    skip_unread: false,
+                };
+                pictures = add_files(common, network, &mut collector, files, wanted)?.shown;
             }
             Source::Model(drawing) => {
                 let gallery = self.gallery(common, drawing)?;
@@ -264,56 +280,51 @@ impl EvalSamples {
         Gallery::open(&drawing.model, path, drawing.grid(), &mut note).map(Some)
     }
 
-    /// Measures the reference; its name goes along.
+    /// Measures the reference.
     fn reference(
         &self,
         common: &Common,
         given: Given,
         of_pictures: Option<(&FeatureNetwork, Sizing)>,
-    ) -> Result<Option<(Reference, String)>> {
+    ) -> Result<Option<NamedReference>> {
         let path = self.reference.as_deref().unwrap_or(Path::new(""));
         let settings = self.features.reference_settings(self.seed);
-        let collector = match (given, of_pictures) {
-            (Given::Statistics(statistics, name), _) => {
-                return Ok(Some((Reference::of_statistics(&statistics)?, name)));
-            }
+        let (collector, unread) = match (given, of_pictures) {
+            (Given::Statistics(reference), _) => return Ok(Some(*reference)),
             (Given::Features(features), _) => {
                 let mut collector = FeatureCollector::new(features.dimension, settings)?;
                 let added = collector.add(&features.values);
                 added.map_err(|error| Error::file(path, error.to_string()))?;
-                collector
+                (collector, None)
             }
             (Given::Pictures(paths), Some((network, sizing))) => {
                 let mut collector = FeatureCollector::for_network(network, settings)?;
-                add_files(
-                    common,
-                    network,
-                    &mut collector,
-                    (paths.as_slice(), sizing),
-                    0,
-                )?;
-                collector
+                let files = Files {
+                    paths: &paths,
+                    sizing,
+                    skip_unread: true,
+                };
+                let added = add_files(common, network, &mut collector, files, 0)?;
+                name_unread(common, &added.unread);
+                (collector, Some(added.unread))
             }
             _ => return Ok(None),
         };
-        let reference = Reference::of_pictures(&collector)?;
-        Ok(Some((reference, name_of(path))))
+        NamedReference::of_pictures(&collector, name_of(path), unread.as_deref()).map(Some)
     }
 
     fn protocol(
         &self,
         (samples, scaled): (Value, Option<Sizing>),
-        reference: &Option<(Reference, String)>,
+        named: Option<&NamedReference>,
         features: Value,
     ) -> Value {
-        let (reference, name) = match reference {
-            Some((reference, name)) => (Some(reference), Some(name)),
-            None => (None, None),
-        };
+        let reference = named.map(|named| &named.reference);
         json!({
             "samples": samples,
-            "reference": name,
-            "reference_pictures": reference.map(Reference::pictures),
+            "reference": named.map(|named| &named.name),
+            "reference_pictures": reference.and_then(Reference::pictures),
+            "reference_skipped_pictures": named.and_then(|named| named.skipped),
             "reference_kept_pictures": reference.map(Reference::kept),
             "reference_scaling": scaled.map(Sizing::describe),
             "features": features,
@@ -327,17 +338,19 @@ impl EvalSamples {
         &self,
         common: &Common,
         (measured, protocol): (&Measured, &Protocol),
-        (reference, network): (Option<(Reference, String)>, Option<&FeatureNetwork>),
+        (reference, network): (Option<NamedReference>, Option<&FeatureNetwork>),
         details: Value,
     ) -> Result<()> {
         let names = names_of(network);
         if let Some(path) = &self.save_statistics {
             output::folder_of(path)?;
             let statistics = measured.collector.statistics().total()?;
-            statistics.save(path, protocol)?;
+            match is_published(path) {
+                true => statistics.save_npz(path)?,
+                false => statistics.save(path, protocol)?,
+            }
             progress::note(common, format_args!("saved {}", path.display()));
         }
-        let reference = reference.map(|(reference, _)| reference);
         let findings = self.findings(common, measured, (reference, names), details)?;
         findings.print(common);
         if self.report.is_wanted() {
@@ -351,16 +364,19 @@ impl EvalSamples {
         &self,
         common: &Common,
         measured: &Measured,
-        (reference, names): (Option<Reference>, FigureNames),
+        (named, names): (Option<NamedReference>, FigureNames),
         details: Value,
     ) -> Result<Findings> {
         let collector = &measured.collector;
-        let (mut figures, mut json, warnings) = match reference {
-            Some(reference) => {
+        let (mut figures, mut json, warnings) = match named {
+            Some(NamedReference {
+                reference, notes, ..
+            }) => {
                 let settings = self.features.comparison(self.seed);
                 let found = reference.compare(collector, &settings, &mut stages(common))?;
                 let figures = comparison_figures(&found, &names);
-                (figures, comparison_json(&found, &names), found.warnings)
+                let json = comparison_json(&found, &names);
+                (figures, json, [found.warnings, notes].concat())
             }
             None => {
                 let score = collector.score()?;
@@ -421,7 +437,10 @@ fn has_statistics(path: &Path) -> bool {
 }
 
 fn statistics(path: &Path, protocol: &Protocol) -> Result<Given> {
-    let (statistics, found) = FeatureStatistics::load(path, protocol)?;
-    let name = format!("{} (statistics of {})", name_of(path), found.data);
-    Ok(Given::Statistics(statistics, name))
+    let reference = NamedReference::of_statistics(path, protocol)?;
+    Ok(Given::Statistics(Box::new(reference)))
+}
+
+fn published(statistics: Published) -> Given {
+    Given::Statistics(Box::new(statistics.reference()))
 }

@@ -2,6 +2,7 @@
 
 use super::features::names_of;
 use super::grid::{Cell, Lists};
+use super::reference::{NamedReference, Published, PublishedArgs, is_published, name_unread};
 use super::results::{Record, Results};
 use super::sweep_page::{page, text_table};
 use crate::commands::features::{ClassifierArgs, load_network};
@@ -11,8 +12,7 @@ use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::{Value, json};
 use smalti::metrics::{
-    Classifier, CollectorSettings, ComparisonSettings, FeatureCollector, FeatureNetwork,
-    FeatureStatistics, Protocol, Reference,
+    Classifier, CollectorSettings, ComparisonSettings, FeatureCollector, FeatureNetwork, Protocol,
 };
 use smalti::model::Model;
 use smalti::prior::condition::Condition;
@@ -30,9 +30,12 @@ pub struct EvalSweep {
     /// A model with a prior, without a condition or with classes
     #[arg(long)]
     pub model: PathBuf,
-    /// What samples are compared with: a folder or list of pictures, or a file of statistics
+    /// What samples are compared with: a folder or list of pictures, or a file of statistics, of ours (.safetensors) or
+    /// as others publish them (mu and sigma in a .npz file)
     #[arg(long, value_name = "DIR|FILE")]
     pub reference: PathBuf,
+    #[command(flatten)]
+    pub published: PublishedArgs,
     /// The network whose features are compared: inception-fid, inception-torchvision, efficientnet-lite0, or a file of
     /// weights
     #[arg(long, value_name = "NAME|FILE")]
@@ -98,6 +101,8 @@ struct Bench {
     /// Classes that take turns; one where there are none.
     classes: usize,
     network: FeatureNetwork,
+    /// The reference, where it is statistics that others published.
+    published: Option<Published>,
     /// What ranks samples, with its numbers of the prior's classes.
     classifier: Option<(Classifier, Vec<usize>)>,
 }
@@ -131,6 +136,7 @@ impl EvalSweep {
         if self.n < 2 {
             return Err(Error::input("-n: figures take two samples at least"));
         }
+        self.published.check(Some(self.reference.as_path()))?;
         if let Some(report) = &self.report {
             output::refuse_existing(report, self.overwrite)?;
         }
@@ -163,13 +169,17 @@ impl EvalSweep {
         }
         let records: Vec<&Record> = cells.iter().filter_map(|cell| results.get(cell)).collect();
         let names = names_of(Some(&bench.network));
-        let page = page(&lists, &records, &names, results.protocol());
+        let mut protocol = results.protocol().clone();
+        // Found out only while measuring, and perhaps another time than now.
+        let skipped = records.iter().filter_map(|record| record.reference_skipped);
+        protocol["reference_skipped_pictures"] = json!(skipped.max());
+        let page = page(&lists, &records, &names, &protocol);
         if let Some(path) = &self.report {
             output::folder_of(path)?;
             page.write(path)?;
         }
         let json = json!({
-            "protocol": results.protocol(),
+            "protocol": protocol,
             "results": records,
             "out": self.out,
             "report": self.report,
@@ -200,8 +210,14 @@ impl EvalSweep {
             true => Some(rejection::load(&self.classifier, common, &config)?),
             false => None,
         };
+        let network = load_network(&self.features, common)?;
+        let published = match is_published(&self.reference) {
+            true => Some(self.published.open(&self.reference, Some(&network))?),
+            false => None,
+        };
         Ok(Bench {
-            network: load_network(&self.features, common)?,
+            network,
+            published,
             model,
             config,
             gpt,
@@ -218,7 +234,9 @@ impl EvalSweep {
         cells: &[Cell],
         results: &mut Results,
     ) -> Result<()> {
-        let reference = self.reference(common, bench)?;
+        let NamedReference {
+            reference, skipped, ..
+        } = self.reference(common, bench)?;
         let settings = ComparisonSettings::default();
         for alike in Cell::drawn_alike(cells) {
             if progress::interrupted() {
@@ -229,7 +247,7 @@ impl EvalSweep {
                 progress::note(common, format_args!("measuring {}", cell.describe()));
                 let measured = FeatureCollector::of_samples(&bench.network, features)?;
                 let figures = reference.figures(&measured, &settings, &mut |_| ())?;
-                results.add(*cell, figures)?;
+                results.add(*cell, figures, skipped)?;
             }
         }
         Ok(())
@@ -280,16 +298,22 @@ impl EvalSweep {
         (0..classes).map(|class| (class, share(class))).collect()
     }
 
-    fn reference(&self, common: &Common, bench: &Bench) -> Result<Reference> {
-        if is_statistics(&self.reference) {
-            let ours = self.features_protocol(bench)?;
-            let (statistics, _) = FeatureStatistics::load(&self.reference, &ours)?;
-            progress::note(
-                common,
-                "the reference is a file of statistics: no kernel distance, precision and recall",
-            );
-            return Reference::of_statistics(&statistics);
+    fn reference(&self, common: &Common, bench: &Bench) -> Result<NamedReference> {
+        let named = match &bench.published {
+            Some(published) => published.reference(),
+            None if is_statistics(&self.reference) => {
+                NamedReference::of_statistics(&self.reference, &self.features_protocol(bench)?)?
+            }
+            None => self.pictures(common, bench)?,
+        };
+        for note in &named.notes {
+            progress::note(common, note);
         }
+        Ok(named)
+    }
+
+    /// Measures the pictures of the reference.
+    fn pictures(&self, common: &Common, bench: &Bench) -> Result<NamedReference> {
         let bar = progress::bar(common, 0, "pictures of the reference");
         let settings = CollectorSettings {
             parts: 2,
@@ -306,11 +330,10 @@ impl EvalSweep {
             },
         );
         bar.finish_and_clear();
-        let (collector, notes) = collected?;
-        for note in notes {
-            progress::note(common, note);
-        }
-        Reference::of_pictures(&collector)
+        let (collector, unread) = collected?;
+        name_unread(common, &unread);
+        let name = self.reference.display().to_string();
+        NamedReference::of_pictures(&collector, name, Some(unread.as_slice()))
     }
 
     fn features_protocol(&self, bench: &Bench) -> Result<Protocol> {
@@ -325,7 +348,7 @@ impl EvalSweep {
 
     /// All that results of one folder have in common, besides what ranks samples.
     fn protocol(&self, bench: &Bench) -> Result<Value> {
-        Ok(json!({
+        let mut protocol = json!({
             "model": self.model,
             "step": bench.model.info.step,
             "tokenizer": bench.model.tokenizer_hash(),
@@ -336,11 +359,16 @@ impl EvalSweep {
             "manifold_pictures": self.manifold_pictures,
             "precision": bench.model.tokenizer.precision,
             "version": env!("CARGO_PKG_VERSION"),
-        }))
+        });
+        // What came later is only said where it is used, so that older results keep their protocol.
+        if let Some(published) = &bench.published {
+            protocol["reference"] = json!(published.name());
+        }
+        Ok(protocol)
     }
 }
 
-/// Whether the reference is a file of statistics, not of pictures.
+/// Whether the reference is a file of statistics of ours, not of pictures.
 fn is_statistics(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "safetensors")

@@ -17,6 +17,7 @@ use smalti::sample::{
 };
 use smalti::tokenizer::Lpips;
 use smalti::tokenizer::perceptual::smallest_side;
+use smalti::training::skipped_pictures;
 use smalti::{Error, Result};
 
 /// Pictures that go through a tokenizer at once.
@@ -170,8 +171,8 @@ pub fn reference(bench: &Bench<'_>) -> Result<Option<Reference>> {
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    let (collected, notes) = collected?;
-    for note in notes {
+    let (collected, unread) = collected?;
+    for note in skipped_pictures(&unread) {
         progress::note(bench.common, note);
     }
     Ok(Some(Reference::of_pictures(&collected)?))

@@ -4,7 +4,7 @@
 use super::bench::{Bench, Trained};
 use super::show::{Shown, millions};
 use super::{Name, TOKENIZER};
-use crate::commands::eval::EvalSweep;
+use crate::commands::eval::{EvalSweep, PublishedArgs};
 use crate::commands::features::{ClassifierArgs, load_network};
 use crate::progress;
 use serde_json::{Value, json};
@@ -73,6 +73,7 @@ fn sweep(bench: &Bench<'_>, model: PathBuf, classifier: ClassifierArgs) -> EvalS
     EvalSweep {
         model,
         reference: ask.data.clone(),
+        published: PublishedArgs::default(),
         features: ask.features.clone(),
         accept: if rejects {
             ask.accept.clone()

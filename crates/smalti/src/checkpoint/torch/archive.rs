@@ -2,6 +2,7 @@
 //! storage.
 
 use super::super::budget::Budget;
+use super::super::zip_entry::entry;
 use std::io::{Read, Seek};
 use zip::ZipArchive;
 
@@ -59,30 +60,9 @@ impl<R: Read + Seek> Archive<R> {
         self.zip.index_for_name_raw(name.as_bytes())
     }
 
-    /// The contents of an entry. Its size is checked, against what is expected and against the budget, before any of it
-    /// is unpacked; the zip reader stops at that size and checks the checksum.
     fn read(&mut self, name: &str, expected: Option<usize>) -> Result<Vec<u8>, String> {
         let index = self.index(name);
         let index = index.ok_or_else(|| format!("the zip archive has no {name:?}"))?;
-        let unreadable =
-            |error: String| format!("{name:?} in the zip archive cannot be read: {error}");
-        let entry = self.zip.by_index(index);
-        let entry = entry.map_err(|error| unreadable(error.to_string()))?;
-        let size = usize::try_from(entry.size()).unwrap_or(usize::MAX);
-        if let Some(expected) = expected.filter(|&expected| expected != size) {
-            return Err(format!(
-                "{name:?} in the zip archive has {size} bytes where the tensors need {expected}"
-            ));
-        }
-        let budgeted = self.budget.spend(size);
-        budgeted.map_err(|error| format!("{name:?} in the zip archive {error}"))?;
-        let mut bytes = Vec::with_capacity(size);
-        // One byte more, for the end to be seen: that is where the checksum is checked.
-        let read = entry.take(size as u64 + 1).read_to_end(&mut bytes);
-        read.map_err(|error| unreadable(error.to_string()))?;
-        if bytes.len() != size {
-            return Err(unreadable(format!("it ends after {} bytes", bytes.len())));
-        }
-        Ok(bytes)
+        entry(&mut self.zip, (index, name), expected, &mut self.budget)
     }
 }

@@ -1,0 +1,16 @@
+//! Boxes and categories of Open Images.
+
+#![no_main]
+
+#[path = "../../crates/smalti/tests/hostile/entry.rs"]
+mod entry;
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+static PLACE: LazyLock<entry::Place> = LazyLock::new(entry::Place::new);
+
+fuzz_target!(|bytes: &[u8]| {
+    // Any result will do, as long as there is one.
+    let _ = entry::open_images(&PLACE, bytes);
+});
