@@ -38,12 +38,34 @@ fn every_quantiser_trains_and_its_codes_are_the_picture() {
         ("l2", &["entropy_weight=0.1"]),
         ("ema", &[]),
         ("ema-l2", &["code_gradient=rotation"]),
-        ("gumbel", &["kl_weight=0.001", "temperature=0.9"]),
-        ("fsq", &["fsq_levels=[4, 4, 2]", "embed_dim=3"]),
-        ("lfq", &["embed_dim=5", "entropy_weight=0.1"]),
-        ("simvq", &[]),
+        (
+            "gumbel",
+            &[
+                "kl_weight=0.001",
+                "temperature=0.9",
+                "restart_below=0",
+                "code_gradient=straight-through",
+            ],
+        ),
+        (
+            "fsq",
+            &[
+                "fsq_levels=[4, 4, 2]",
+                "embed_dim=3",
+                "restart_below=0",
+                "code_gradient=straight-through",
+            ],
+        ),
+        (
+            "lfq",
+            &["embed_dim=5", "entropy_weight=0.1", "restart_below=0"],
+        ),
+        ("simvq", &["restart_below=0"]),
         ("residual", &["codes_per_position=3"]),
-        ("ibq", &[]),
+        (
+            "ibq",
+            &["restart_below=0", "code_gradient=straight-through"],
+        ),
     ];
     for (kind, more) in kinds {
         let run = folder.path().join(kind);
@@ -221,6 +243,49 @@ fn presets_are_named_and_laid_over_each_other() {
         "robst",
     ];
     fails(&wrong, &["robst", "classic", "robust", "f16"]);
+}
+
+/// The default's upkeep of the codebook is for other quantisers; started from a model of such a kind, it is left out.
+#[test]
+fn a_model_without_rows_is_gone_on_from() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 1, 6, 16);
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let simvq = ["--set", "quantizer=simvq"];
+    let base = ["train", "tokenizer", "--data", text(&data), "--out"];
+    let without = [&base[..], &[text(&first)], &TINY, &simvq].concat();
+    fails(&without, &["restart_below 0.1", "simvq", "set both to 0"]);
+    assert!(!first.exists());
+    let settings = [&simvq[..], &["--set", "restart_below=0"]].concat();
+    train_tokenizer(&data, &first, "2", &settings);
+    let more = [
+        text(&second),
+        "--init-from",
+        text(&first),
+        "--steps",
+        "2",
+        "--set",
+        "size=16",
+        "--set",
+        "batch=4",
+        "--set",
+        "perceptual=none",
+        "--set",
+        "discriminator_layers=1",
+    ];
+    succeeds(&[&base[..], &more].concat());
+    let config = fs::read_to_string(second.join("config.yaml")).unwrap();
+    assert!(config.contains("quantizer: simvq"), "{config}");
+    // It has its weights now.
+    let resume = ["train", "tokenizer", "--resume", text(&second)];
+    let elsewhere = [&resume[..], &["--set", "init_from=elsewhere"]].concat();
+    fails(&elsewhere, &["init_from is `elsewhere`", text(&first)]);
+    succeeds(&[&resume[..], &["--steps", "3"]].concat());
+    // Killed before its first checkpoint, it begins with the model again.
+    let whole = fs::read(model(&second, 2)).unwrap();
+    fs::remove_dir_all(second.join("checkpoints")).unwrap();
+    succeeds(&[&resume[..], &["--steps", "2"]].concat());
+    assert!(whole == fs::read(model(&second, 2)).unwrap());
 }
 
 #[test]

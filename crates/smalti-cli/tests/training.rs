@@ -162,6 +162,90 @@ fn a_continued_tokenizer_is_the_same_tokenizer() {
 }
 
 #[test]
+fn checkpoints_follow_the_clock_as_well() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 6, 16);
+    let run = folder.path().join("run");
+    let settings = [
+        "--set",
+        "checkpoint_every=0",
+        "--set",
+        "checkpoint_minutes=0.00000001",
+        "--set",
+        "keep=6",
+        "--set",
+        "log_every=1",
+    ];
+    train_tokenizer(&data, &run, "6", &settings);
+    for step in 1..=6 {
+        assert!(model(&run, step).is_file(), "no checkpoint of step {step}");
+    }
+    assert_resumes_exactly(folder.path(), &run, &["train", "tokenizer"]);
+    let without = folder.path().join("without");
+    let settings = ["--set", "checkpoint_every=0"];
+    train_tokenizer(&data, &without, "6", &settings);
+    assert!(model(&without, 6).is_file());
+    assert_eq!(
+        fs::read_dir(without.join("checkpoints")).unwrap().count(),
+        1
+    );
+    let tensors = |run: &Path| smalti::checkpoint::read_tensors(&model(run, 6)).unwrap().0;
+    assert!(
+        tensors(&run) == tensors(&without),
+        "only when it is saved differs"
+    );
+}
+
+#[test]
+fn a_prior_goes_on_with_its_own_tokenizer_only() {
+    let folder = tempdir().unwrap();
+    let data = pictures(folder.path(), 2, 6, 16);
+    let place = |name: &str| folder.path().join(name);
+    let (own, other, moved, run) = (place("own"), place("other"), place("moved"), place("prior"));
+    train_tokenizer(&data, &own, "2", &[]);
+    train_tokenizer(&data, &other, "2", &["--seed", "1"]);
+    copy(&own, &moved);
+    let conditioned = [
+        "--condition",
+        "edges",
+        "--condition-data",
+        text(&data),
+        "--condition-tokenizer",
+        text(&own),
+    ];
+    train_prior(&data, &own, &run, "2", &conditioned);
+    let config = || fs::read_to_string(run.join("config.yaml")).unwrap();
+    let before = config();
+    let resume = ["train", "prior", "--resume", text(&run), "--steps", "3"];
+    let setting = |name: &str, path: &Path| format!("{name}={}", text(path));
+    let (set, set_condition) = (
+        setting("tokenizer", &other),
+        setting("condition_tokenizer", &other),
+    );
+    for said in [
+        ["--tokenizer", text(&other)],
+        ["--set", &set],
+        ["--condition-tokenizer", text(&other)],
+        ["--set", &set_condition],
+    ] {
+        let resume = [&resume[..], &said].concat();
+        fails(&resume, &[text(&own), text(&other), "is another"]);
+        assert_eq!(config(), before, "{said:?}");
+    }
+    // The same one at another place is the same one.
+    let same = [
+        "--tokenizer",
+        text(&moved),
+        "--condition-tokenizer",
+        text(&moved),
+    ];
+    succeeds(&[&resume[..], &same].concat());
+    let said = smalti::training::settings::parse_yaml(&config()).unwrap();
+    assert_eq!(said["tokenizer"], text(&moved));
+    assert!(model(&run, 3).is_file());
+}
+
+#[test]
 fn a_continued_prior_is_the_same_prior() {
     let folder = tempdir().unwrap();
     let data = pictures(folder.path(), 2, 6, 16);

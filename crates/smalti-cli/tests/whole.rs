@@ -83,6 +83,16 @@ fn both_stages_are_trained_and_shown() {
     fs::remove_file(out.join("model.safetensors")).unwrap();
     succeeds(&["train", "--resume", text(&out)]);
     assert!(whole == fs::read(out.join("model.safetensors")).unwrap());
+    // What would be ignored is refused: by now the tokenizer belongs to the prior.
+    let late = |more: &[&'static str]| [&["train", "--resume", text(&out)][..], more].concat();
+    fails(
+        &late(&["--set", "tokenizer.steps=4"]),
+        &["tokenizer.steps", "too late"],
+    );
+    fails(
+        &late(&["--perceptual", "none"]),
+        &["--perceptual", "too late"],
+    );
     // And what was finished stays.
     succeeds(&["train", "--resume", text(&out)]);
     assert!(whole == fs::read(out.join("model.safetensors")).unwrap());
@@ -98,6 +108,10 @@ fn what_cannot_be_trained_is_said_and_leaves_nothing() {
     let with = |more: &[&'static str]| [&train[..], more].concat();
     fails(&with(&["--set", "batch=4"]), &["tokenizer.key=value"]);
     fails(&with(&["--set", "tokenizer.bach=4"]), &["bach", "batch"]);
+    fails(
+        &with(&["--set", "prior.tokenizer=elsewhere"]),
+        &["prior.tokenizer", "train prior --tokenizer"],
+    );
     fails(&with(&["--size", "30"]), &["multiple of 4"]);
     fails(&with(&["--minutes", "0"]), &["--minutes"]);
     fails(&with(&["--perceptual", "nowhere.pth"]), &["perceptual"]);

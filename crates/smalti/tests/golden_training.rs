@@ -50,7 +50,7 @@ fn recipe() -> TokenizerRecipe {
             legacy_beta: true,
             ..TokenizerConfig::default()
         },
-        ..TokenizerRecipe::default()
+        ..TokenizerRecipe::plain()
     };
     recipe.training.discriminator_weight = 0.8;
     recipe

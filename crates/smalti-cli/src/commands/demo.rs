@@ -129,7 +129,7 @@ impl Demo {
     }
 
     fn train_tokenizer(&self, common: &Common, pictures: &Path) -> Result<Trained> {
-        let mut recipe = TokenizerRecipe::default();
+        let mut recipe = TokenizerRecipe::plain();
         for setting in TOKENIZER {
             set_from_argument(&mut [&mut recipe.network, &mut recipe.training], setting)?;
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 use smalti::checkpoint::foreign;
 use smalti::data::Dataset;
 use smalti::model::Model;
-use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe};
+use smalti::prior::{self, ConditionKind, PriorJob, PriorRecipe, PriorTraining};
 use smalti::tokenizer::train::perceptual_file;
 use smalti::tokenizer::{self, Lpips, TokenizerJob, TokenizerRecipe, presets};
 use smalti::training::settings::{Settings, set, set_from_argument, set_from_file};
@@ -82,7 +82,8 @@ struct Training {
     /// The run folder to create
     #[arg(long, default_value = "run", conflicts_with = "resume")]
     out: PathBuf,
-    /// Continue this run folder, with its own settings
+    /// Continue this run folder, with its own settings, from its newest checkpoint: there is one every 500 steps and
+    /// every five minutes (checkpoint_every, checkpoint_minutes)
     #[arg(long, value_name = "RUN", conflicts_with = "config")]
     resume: Option<PathBuf>,
 }
@@ -94,6 +95,12 @@ impl Training {
             Some(run) => (run.clone(), true),
             None => (self.out.clone(), false),
         }
+    }
+
+    /// Whether a setting of this name is among `--set`.
+    fn says(&self, key: &str) -> bool {
+        let mut pairs = self.settings.iter().filter_map(|said| said.split_once('='));
+        pairs.any(|(said, _)| said.trim() == key)
     }
 
     /// Lays the run's own settings or `--config`, then `--set`, then the other options, over the defaults.
@@ -176,17 +183,25 @@ struct TrainTokenizer {
 }
 
 impl TrainTokenizer {
-    fn run(self, common: &Common) -> Result<()> {
-        let mut recipe = TokenizerRecipe::default();
-        if self.training.resume.is_none() {
-            let chosen: Vec<&str> = self.preset.iter().map(String::as_str).collect();
-            presets::apply(&mut [&mut recipe.network, &mut recipe.training], &chosen)?;
-            recipe.network.resolution = 0;
+    /// The recipe that settings are laid over.
+    fn base(&self, common: &Common) -> Result<TokenizerRecipe> {
+        let mut recipe = TokenizerRecipe::plain();
+        if self.training.resume.is_some() {
+            // What a run's own settings do not say yet is without effect.
+            return Ok(recipe);
         }
+        let chosen: Vec<&str> = self.preset.iter().map(String::as_str).collect();
+        presets::apply(&mut [&mut recipe.network, &mut recipe.training], &chosen)?;
+        recipe.network.resolution = 0;
         if let Some(model) = &self.init_from {
-            recipe.training.init_from = model.clone();
-            recipe.network = models::load(model, common)?.tokenizer_config;
+            let network = models::load(model, common)?.tokenizer_config;
+            recipe.start_from(model.clone(), network);
         }
+        Ok(recipe)
+    }
+
+    fn run(self, common: &Common) -> Result<()> {
+        let mut recipe = self.base(common)?;
         self.training
             .apply(common, &mut [&mut recipe.network, &mut recipe.training])?;
         let settings = &mut recipe.training;
@@ -294,11 +309,46 @@ struct TrainPrior {
     #[arg(long, value_name = "PATH")]
     condition_data: Option<PathBuf>,
     /// The tokenizer of the condition's pictures: a model file or a run folder
-    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    #[arg(long, value_name = "MODEL")]
     condition_tokenizer: Option<PathBuf>,
 }
 
 impl TrainPrior {
+    /// The tokenizer of the pictures and that of the condition's, as far as they are named. A continued run has both in
+    /// its checkpoint, wherever the originals are now; one that is named all the same is loaded to be compared with it.
+    fn tokenizers(
+        &self,
+        training: &PriorTraining,
+        out: &Path,
+        common: &Common,
+    ) -> Result<[Option<Model>; 2]> {
+        let mut kept = match self.training.resume.is_some() {
+            true => load_kept(out, common)?,
+            false => None,
+        };
+        let own = kept.as_mut().and_then(|model| model.condition.take());
+        let named = |path: &Path| (!path.as_os_str().is_empty()).then(|| path.to_path_buf());
+        let tokenizer = match kept {
+            Some(kept) if !self.names("tokenizer", self.tokenizer.as_ref()) => Some(kept),
+            _ => named(&training.tokenizer)
+                .map(|path| models::load_for_pictures(&path, common))
+                .transpose()?,
+        };
+        let given = self.condition_tokenizer.as_ref();
+        let of_condition = match own {
+            Some(own) if !self.names("condition_tokenizer", given) => Some(*own),
+            _ => named(&training.condition_tokenizer)
+                .map(|path| models::load(&path, common))
+                .transpose()?,
+        };
+        Ok([tokenizer, of_condition].map(|model| model.map(tokenizer_of)))
+    }
+
+    /// Whether a path is said by the option of its own or with `--set`.
+    fn names(&self, setting: &str, given: Option<&PathBuf>) -> bool {
+        given.is_some() || self.training.says(setting)
+    }
+
     fn run(self, common: &Common) -> Result<()> {
         let mut recipe = PriorRecipe::default();
         self.training
@@ -328,16 +378,11 @@ impl TrainPrior {
         }
         recipe.check()?;
         let (out, resume) = self.training.run_folder();
-        let mut tokenizer = load_tokenizer(&recipe.training.tokenizer, &out, resume, common)?;
-        let condition_tokenizer = match tokenizer.condition.take() {
-            // A continued run has this one in its checkpoint as well.
-            Some(own) if resume && tokenizer.prior.is_some() => Some(*own),
-            _ => load_condition_tokenizer(&recipe.training.condition_tokenizer, common)?,
-        };
+        let [tokenizer, condition_tokenizer] = self.tokenizers(&recipe.training, &out, common)?;
         let job = PriorJob {
-            recipe,
-            tokenizer,
+            tokenizer: tokenizer.ok_or_else(no_tokenizer)?,
             condition_tokenizer,
+            recipe,
             out: out.clone(),
             resume,
         };
@@ -347,34 +392,27 @@ impl TrainPrior {
     }
 }
 
-/// A continued run has its tokenizer in its checkpoint, wherever the original is now.
-fn load_tokenizer(path: &Path, run: &Path, resume: bool, common: &Common) -> Result<Model> {
-    let kept = match resume {
-        true => Run::open(run)?
-            .latest()?
-            .map(|checkpoint| checkpoint.model()),
-        false => None,
-    };
-    match kept {
-        Some(model) => models::load_for_pictures(&model, common),
-        None if path.as_os_str().is_empty() => Err(Error::input(
-            "say with --tokenizer which tokenizer makes the codes: a model file or a run folder",
-        )),
-        None => models::load_for_pictures(path, common),
+/// The model of a run's newest checkpoint, if there is one.
+fn load_kept(run: &Path, common: &Common) -> Result<Option<Model>> {
+    match Run::open(run)?.latest()? {
+        Some(checkpoint) => models::load_for_pictures(&checkpoint.model(), common).map(Some),
+        None => Ok(None),
     }
 }
 
-/// The tokenizer of the condition's pictures, if one is named.
-fn load_condition_tokenizer(path: &Path, common: &Common) -> Result<Option<Model>> {
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let model = models::load(path, common)?;
-    Ok(Some(Model {
+/// The tokenizer of a model, without what lies beside it.
+fn tokenizer_of(model: Model) -> Model {
+    Model {
         prior: None,
         condition: None,
         ..model
-    }))
+    }
+}
+
+fn no_tokenizer() -> Error {
+    Error::input(
+        "say with --tokenizer which tokenizer makes the codes: a model file or a run folder",
+    )
 }
 
 fn finish(common: &Common, stage: &str, run: &Path, trained: &Trained) {

@@ -16,6 +16,17 @@ const SAME_LOGITS: f64 = 0.1;
 const SEEING: f64 = 0.6;
 /// Below this share of the loss of guessing, next to every logit is right by more than the margin.
 const WINNING: f64 = 0.15;
+/// From this share of logits on the right side on, next to none is wrong.
+const ALWAYS_RIGHT: f64 = 0.98;
+/// A twentieth of a short run's steps, and so many lines of the log, are worth a note where it cannot grow up.
+const PARTS_OF_RUN: u64 = 20;
+const LINES: usize = 5;
+/// LeCAM's weight in `robust`; what is advised where there is none.
+const LECAM: f64 = 0.001;
+/// R1's usual weight (StyleGAN2).
+const R1: f64 = 10.0;
+/// It is late to join when three quarters of the run are over.
+const LATE: f64 = 0.75;
 
 /// What the discriminator's loss is while it guesses: the losses of taming/modules/losses/vqperceptual.py, which halve
 /// the sum over real and reconstructed pictures, and StyleGAN's, which does not.
@@ -38,9 +49,14 @@ pub(super) fn takes_part(run: &Record) -> bool {
 
 /// The newest losses of a discriminator that takes part and has had time to learn.
 fn grown_up(run: &Record) -> Option<&[Point]> {
+    aged(run, YOUNG)
+}
+
+/// The newest losses of a discriminator that takes part and has learned for so many steps.
+fn aged(run: &Record, least: u64) -> Option<&[Point]> {
     let points = run.train("disc_loss");
     let age = points.last()?.step - points.first()?.step;
-    let old = points.len() >= 5 && age >= YOUNG;
+    let old = points.len() >= LINES && age >= least;
     (old && takes_part(run)).then(|| lately(points))
 }
 
@@ -133,30 +149,82 @@ pub(super) fn too_strong(run: &Record) -> Option<Finding> {
         }
         None => Severity::Warn,
     };
-    let weight = run.number("discriminator_weight").unwrap_or(0.8);
-    let channels = run.number("discriminator_channels").unwrap_or(64.0);
     let finding = Finding::new(
         severity,
         "strong-discriminator",
         "The discriminator is too strong",
         evidence,
     );
-    Some(
-        finding
-            .advise("regularise it: --set lecam_weight=0.001")
-            .advise("or penalise its gradient on real pictures: --set r1_weight=10")
-            .advise(format!(
-                "give it less weight: --set discriminator_weight={}",
-                rounded(weight / 2.0)
-            ))
-            .advise_if(
-                channels >= 32.0,
-                format!(
-                    "in a new run, make it smaller: --set discriminator_channels={}",
-                    (channels / 2.0) as u64
-                ),
+    Some(hold_back(run, finding))
+}
+
+/// What makes a discriminator weaker than it is in this run.
+fn hold_back(run: &Record, finding: Finding) -> Finding {
+    let weight = run.number("discriminator_weight").unwrap_or(0.8);
+    let channels = run.number("discriminator_channels").unwrap_or(64.0);
+    let start = run.number("discriminator_start");
+    let lecam = stronger(run, "lecam_weight", LECAM);
+    let r1 = stronger(run, "r1_weight", R1);
+    finding
+        .advise(format!("regularise it: --set lecam_weight={lecam}"))
+        .advise(format!(
+            "or penalise its gradient on real pictures: --set r1_weight={r1}"
+        ))
+        .advise(format!(
+            "give it less weight: --set discriminator_weight={}",
+            rounded(weight / 2.0)
+        ))
+        .advise_if(
+            channels >= 32.0,
+            format!(
+                "in a new run, make it smaller: --set discriminator_channels={}",
+                (channels / 2.0) as u64
             ),
-    )
+        )
+        .advise_if(
+            start.is_some_and(|start| start < LATE),
+            format!(
+                "in a new run, let it join when reconstructions are better and harder to tell: --set \
+                 discriminator_start={LATE}"
+            ),
+        )
+}
+
+/// The usual weight of a regulariser where there is none, or ten times what there is.
+fn stronger(run: &Record, key: &str, usual: f64) -> f64 {
+    match run.number(key) {
+        Some(weight) if weight > 0.0 && weight < 1e5 => rounded(10.0 * weight),
+        _ => usual,
+    }
+}
+
+/// The discriminator sees every difference, before it can be said whether that does harm.
+pub(super) fn sees_everything(run: &Record) -> Option<Finding> {
+    let steps_of_run = run.budget().unwrap_or(run.log.step);
+    let points = aged(run, (steps_of_run / PARTS_OF_RUN).min(YOUNG))?;
+    let loss = median(points)?;
+    let accuracy = median(lately(run.train("disc_accuracy")))?;
+    let wins = loss < WINNING * guessing(run) && accuracy >= ALWAYS_RIGHT;
+    if !wins || grown_up(run).is_some() {
+        return None;
+    }
+    let evidence = format!(
+        "{} of its logits on the right side, disc_loss {} where guessing gives {} ({})",
+        percent(accuracy),
+        number(loss),
+        number(guessing(run)),
+        steps(points)
+    );
+    let finding = Finding::new(
+        Severity::Info,
+        "seeing-discriminator",
+        "The discriminator sees every difference",
+        evidence,
+    );
+    Some(finding.advise(format!(
+        "reconstructions are still easy to tell from pictures, as they are in a short run; if the run goes on for more \
+         than {YOUNG} steps and this stays, look at LPIPS and at the pictures, and see strong-discriminator"
+    )))
 }
 
 /// The discriminator is to join after the run's end.

@@ -53,6 +53,12 @@ fn learned(run: &Record) -> bool {
         .any(|kind| run.is("quantizer", kind))
 }
 
+/// Whether codes are rows of their own, so that they can be given new places one by one.
+fn movable(run: &Record) -> bool {
+    let tied = ["gumbel", "simvq", "ibq"];
+    learned(run) && !tied.iter().any(|kind| run.is("quantizer", kind))
+}
+
 /// Few codes are in use.
 pub(super) fn dead(run: &Record) -> Option<Finding> {
     let share = share_in_use(run)?;
@@ -95,7 +101,7 @@ fn revive(run: &Record, finding: Finding) -> Finding {
     let long = run.number("embed_dim").is_some_and(|length| length > 16.0);
     finding
         .advise_if(
-            learned(run),
+            movable(run),
             format!(
                 "give unused codes a new place while it trains: --set restart_below={}",
                 restart_below(run).map_or(0.1, |below| rounded(2.0 * below))
@@ -106,7 +112,7 @@ fn revive(run: &Record, finding: Finding) -> Finding {
             "weigh the codebook loss less: --set codebook_weight=0.1",
         )
         .advise_if(
-            learned(run) && (long || run.is("quantizer", "nearest")),
+            learned(run) && (long || !movable(run) || run.is("quantizer", "nearest")),
             "in a new run, take the recipe whose codes do not die: --preset robust",
         )
         .advise_if(

@@ -57,7 +57,7 @@ impl Made {
 
     /// A tokenizer that did well, without a discriminator.
     pub fn tokenizer() -> Self {
-        let recipe = TokenizerRecipe::default();
+        let recipe = TokenizerRecipe::plain();
         let mut settings = recipe.network.fields();
         settings.extend(recipe.training.fields());
         Self::new(Kind::Tokenizer, settings)

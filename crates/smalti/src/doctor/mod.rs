@@ -36,7 +36,7 @@ use std::path::Path;
 type Rule = fn(&Record) -> Option<Finding>;
 
 /// Rules of stage 1.
-const TOKENIZER: [Rule; 11] = [
+const TOKENIZER: [Rule; 12] = [
     codebook::dead,
     codebook::falling_usage,
     codebook::uneven,
@@ -46,6 +46,7 @@ const TOKENIZER: [Rule; 11] = [
     joining::hurt,
     adversary::blind,
     adversary::too_strong,
+    adversary::sees_everything,
     lambda::lambda_capped,
     lambda::lambda_exploding,
 ];

@@ -55,7 +55,7 @@ fn codebook_cases() -> Vec<Case> {
 }
 
 fn adversary_cases() -> Vec<Case> {
-    use Severity::{Bad, Warn};
+    use Severity::{Bad, Info, Warn};
     let run = Made::adversarial;
     let logits = |real: f64, fake: f64| {
         run()
@@ -105,6 +105,19 @@ fn adversary_cases() -> Vec<Case> {
             Bad,
             lpips(strong(), 1.2),
             lpips(run(), 1.2),
+        ),
+        Case(
+            "seeing-discriminator",
+            Info,
+            strong().late("disc_accuracy", |_| 1.0).until(600),
+            strong().late("disc_accuracy", |_| 0.9).until(600),
+        ),
+        // When it has grown up, it is judged.
+        Case(
+            "seeing-discriminator",
+            Info,
+            strong().late("disc_accuracy", |_| 1.0).until(600),
+            strong().late("disc_accuracy", |_| 1.0),
         ),
         Case(
             "hurt-by-discriminator",
@@ -380,6 +393,65 @@ fn every_rule_finds_what_it_is_about_and_nothing_less() {
         assert!(found.is_some_and(|finding| !finding.evidence.is_empty()));
         let found = find(nearly, rule);
         assert!(found.is_none(), "case {index}, not {rule}: {found:?}");
+    }
+}
+
+/// What a run has already is no advice.
+#[test]
+fn a_strong_discriminator_is_held_back_by_more_than_there_is() {
+    let strong = || {
+        Made::adversarial()
+            .late("logits_real", |_| 2.0)
+            .late("logits_fake", |_| -2.0)
+            .late("disc_loss", |_| 0.02)
+    };
+    let advice = |made: Made| {
+        find(&made, "strong-discriminator")
+            .unwrap()
+            .advice
+            .join(" ")
+    };
+    let without = advice(strong());
+    assert!(without.contains("lecam_weight=0.001"), "{without}");
+    assert!(without.contains("r1_weight=10"), "{without}");
+    assert!(without.contains("discriminator_start=0.75"), "{without}");
+    let robust = advice(
+        strong()
+            .set("lecam_weight", 0.001)
+            .set("r1_weight", 10.0)
+            .set("discriminator_start", 0.75),
+    );
+    assert!(robust.contains("lecam_weight=0.01"), "{robust}");
+    assert!(robust.contains("r1_weight=100"), "{robust}");
+    assert!(!robust.contains("discriminator_start"), "{robust}");
+}
+
+/// A run that is short as a whole ends with the note, not with a clean bill of health alone.
+#[test]
+fn a_short_run_hears_what_its_discriminator_sees() {
+    let short = Made::adversarial()
+        .set("steps", 600)
+        .late("logits_real", |_| 3.0)
+        .late("logits_fake", |_| -3.0)
+        .late("disc_loss", |_| 0.001)
+        .late("disc_accuracy", |_| 1.0)
+        .until(600);
+    let found = find(&short, "seeing-discriminator").unwrap();
+    assert!(found.evidence.contains("100.0 %"), "{found:?}");
+    assert!(find(&short, "strong-discriminator").is_none());
+}
+
+/// What a recipe would refuse is not advised.
+#[test]
+fn only_codes_with_places_of_their_own_are_moved() {
+    for (quantizer, moved) in [("l2", true), ("simvq", false), ("ibq", false)] {
+        let run = Made::tokenizer()
+            .set("quantizer", quantizer)
+            .train("usage_65536", |_| 0.06);
+        let finding = find(&run, "dead-codebook").unwrap();
+        let advice = finding.advice.join(" ");
+        assert_eq!(advice.contains("restart_below"), moved, "{advice}");
+        assert!(advice.contains("--preset robust") || moved, "{advice}");
     }
 }
 

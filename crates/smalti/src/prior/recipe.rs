@@ -177,6 +177,8 @@ pub struct PriorTraining {
     pub log_every: u64,
     pub validate_every: u64,
     pub checkpoint_every: u64,
+    /// A checkpoint is also written when so many minutes have passed since the last one; 0 counts steps alone.
+    pub checkpoint_minutes: f64,
     pub keep: usize,
     /// Said in the model's file, for those who get it.
     pub license: String,
@@ -225,6 +227,7 @@ impl Default for PriorTraining {
             log_every: 10,
             validate_every: 250,
             checkpoint_every: 500,
+            checkpoint_minutes: 5.0,
             keep: 2,
             license: String::new(),
         }
@@ -263,6 +266,7 @@ impl PriorTraining {
             log_every: self.log_every,
             validate_every: self.validate_every,
             checkpoint_every: self.checkpoint_every,
+            checkpoint_minutes: self.checkpoint_minutes,
             keep: self.keep,
         }
     }
@@ -295,6 +299,7 @@ impl PriorRecipe {
         check_range("batch", training.batch as f64, 1.0, 1e6)?;
         check_range("log_every", training.log_every as f64, 1.0, 1e18)?;
         check_range("minutes", training.minutes, 0.0, 1e7)?;
+        check_range("checkpoint_minutes", training.checkpoint_minutes, 0.0, 1e7)?;
         check_range("learning_rate", training.learning_rate, 0.0, 1.0)?;
         check_range(
             "final_learning_rate",

@@ -35,6 +35,33 @@ pub enum QuantizerKind {
     Ibq,
 }
 
+impl QuantizerKind {
+    /// Whether its codes are rows of their own, which k-means may set and a restart may move. Those of Gumbel-softmax and
+    /// IBQ are tied to logits, those of SimVQ to one linear layer, and FSQ and LFQ have none.
+    pub fn has_rows(self) -> bool {
+        match self {
+            Self::Nearest | Self::L2 | Self::Ema | Self::EmaL2 | Self::Residual => true,
+            Self::Gumbel | Self::Fsq | Self::Lfq | Self::Simvq | Self::Ibq => false,
+        }
+    }
+
+    /// Whether it has an entropy loss.
+    pub fn has_entropy_loss(self) -> bool {
+        !matches!(self, Self::Gumbel | Self::Fsq)
+    }
+
+    /// Whether how the gradient passes a code can be chosen; the others have an estimator of their own.
+    pub fn takes_code_gradient(self) -> bool {
+        !matches!(self, Self::Gumbel | Self::Fsq | Self::Ibq)
+    }
+
+    /// As it is written in settings.
+    pub(crate) fn name(self) -> String {
+        let name = serde_json::to_value(self).unwrap_or_default();
+        name.as_str().unwrap_or_default().to_string()
+    }
+}
+
 /// Whose networks encoder and decoder are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

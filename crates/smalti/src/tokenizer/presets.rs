@@ -49,15 +49,13 @@ pub fn text(name: &str) -> Option<&'static str> {
     all.find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
-/// Lays presets over `groups`, in order. Every method but `classic`, and every list without a method, is laid over
-/// `robust`.
+/// Lays presets over `groups`, in order, the first being `robust` whatever is named. `classic` says everything that
+/// `robust` does.
 ///
 /// # Errors
 /// A name that is none, with those there are.
 pub fn apply(groups: &mut [&mut dyn Settings], chosen: &[&str]) -> Result<()> {
-    if !chosen.contains(&"classic") {
-        lay(groups, DEFAULT)?;
-    }
+    lay(groups, DEFAULT)?;
     chosen.iter().try_for_each(|name| lay(groups, name))
 }
 
@@ -76,9 +74,10 @@ mod tests {
     use super::*;
     use crate::tokenizer::TokenizerRecipe;
     use crate::tokenizer::train::perceptual_file;
+    use crate::training::settings::parse_yaml;
 
     fn recipe(chosen: &[&str]) -> Result<TokenizerRecipe> {
-        let mut recipe = TokenizerRecipe::default();
+        let mut recipe = TokenizerRecipe::plain();
         apply(&mut [&mut recipe.network, &mut recipe.training], chosen)?;
         recipe.training.data = "pictures".into();
         Ok(recipe)
@@ -124,7 +123,42 @@ mod tests {
     #[test]
     fn every_preset_says_what_it_is_for() {
         for name in names() {
-            assert!(text(name).unwrap().starts_with("# "), "{name}");
+            let text = text(name).unwrap();
+            assert!(text.starts_with("# "), "{name}");
+            let wide = text.lines().find(|line| line.chars().count() > 120);
+            assert_eq!(wide, None, "{name}");
+        }
+    }
+
+    /// Who forgets the presets has the recipe that is documented as the default.
+    #[test]
+    fn the_recipes_default_is_the_default_preset() {
+        let mut recipe = recipe(&[DEFAULT]).unwrap();
+        recipe.training.data = TokenizerRecipe::default().training.data;
+        assert_eq!(recipe, TokenizerRecipe::default());
+    }
+
+    /// `classic` is the same whatever it is laid over.
+    #[test]
+    fn classic_leaves_nothing_of_robust() {
+        let settings = |name: &str| parse_yaml(text(name).unwrap()).unwrap();
+        let (robust, classic) = (settings("robust"), settings("classic"));
+        for key in robust.keys() {
+            assert!(classic.contains_key(key), "classic does not say {key}");
+        }
+        let mut alone = TokenizerRecipe::plain();
+        lay(&mut [&mut alone.network, &mut alone.training], "classic").unwrap();
+        alone.training.data = "pictures".into();
+        assert_eq!(recipe(&["classic"]).unwrap(), alone);
+        // The settings that its measured figures belong to.
+        let plain = TokenizerRecipe::plain().training;
+        for (value, expected) in [
+            (alone.training.l1_weight, plain.l1_weight),
+            (alone.training.gradient_clip, plain.gradient_clip),
+            (alone.training.lambda_max, plain.lambda_max),
+            (alone.training.lecam_weight, plain.lecam_weight),
+        ] {
+            assert_eq!(value, expected);
         }
     }
 

@@ -6,7 +6,7 @@ mod step;
 pub use step::StepPlan;
 
 use super::adversarial::AdversarialLoss;
-use super::config::TokenizerConfig;
+use super::config::{QuantizerKind, TokenizerConfig};
 use super::discriminator::{DiscriminatorConfig, DiscriminatorKind, DiscriminatorNorm};
 use super::quantizer::CodeGradient;
 use super::upkeep::UpkeepConfig;
@@ -17,14 +17,76 @@ use crate::training::{Budget, LearningRate, Routine};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The network and its training.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The network and its training. Its default is the preset `robust`, what `smalti train tokenizer` begins with.
+#[derive(Debug, Clone, PartialEq)]
 pub struct TokenizerRecipe {
     pub network: TokenizerConfig,
     pub training: TokenizerTraining,
 }
 
-/// The settings of a stage-1 training. The authors' values where they are no burden on small machines.
+impl Default for TokenizerRecipe {
+    /// What presets/robust.yaml says, and for the rest [`TokenizerRecipe::plain`].
+    fn default() -> Self {
+        Self {
+            network: TokenizerConfig {
+                quantizer: QuantizerKind::EmaL2,
+                embed_dim: 16,
+                ..TokenizerConfig::default()
+            },
+            training: TokenizerTraining {
+                kmeans_step: 200,
+                restart_below: 0.1,
+                code_gradient: CodeGradient::Rotation,
+                l1_weight: 2.0,
+                learning_rate: 6e-4,
+                warmup_steps: 100,
+                final_learning_rate: 0.05,
+                gradient_clip: 1.0,
+                weight_average: 0.999,
+                discriminator_start: 0.6,
+                discriminator_warmup: 0.1,
+                discriminator_ramp: 0.2,
+                discriminator_weight: 0.1,
+                lambda_max: 10.0,
+                lecam_weight: 0.001,
+                ..TokenizerTraining::default()
+            },
+        }
+    }
+}
+
+impl TokenizerRecipe {
+    /// No preset: a small network with unit-length codes that learn by gradient, and a training without anything that
+    /// can be left out. It is what the settings that a file leaves out are, and what comparisons build on; to train a
+    /// tokenizer, take the default.
+    pub fn plain() -> Self {
+        Self {
+            network: TokenizerConfig::default(),
+            training: TokenizerTraining::default(),
+        }
+    }
+
+    /// Makes it the recipe of a training that starts from a model, with that model's network. A finished codebook is not
+    /// set anew by k-means, and what its quantiser does not know is left out.
+    pub fn start_from(&mut self, model: PathBuf, network: TokenizerConfig) {
+        let training = &mut self.training;
+        training.init_from = model;
+        training.kmeans_step = 0;
+        if !network.quantizer.has_rows() {
+            training.restart_below = 0.0;
+        }
+        if !network.quantizer.has_entropy_loss() {
+            training.entropy_weight = 0.0;
+        }
+        if !network.quantizer.takes_code_gradient() {
+            training.code_gradient = CodeGradient::StraightThrough;
+        }
+        self.network = network;
+    }
+}
+
+/// The settings of a stage-1 training. The authors' values where they are no burden on small machines; the defaults are
+/// those of [`TokenizerRecipe::plain`], not of the preset `robust`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerTraining {
@@ -72,15 +134,16 @@ pub struct TokenizerTraining {
     /// So many steps in a row may be left out because a loss or gradient was no number.
     pub skip_at_most: u64,
     pub codebook_weight: f32,
-    /// `straight-through` or `rotation`.
+    /// `straight-through` or `rotation`. `gumbel`, `fsq` and `ibq` have an estimator of their own.
     pub code_gradient: CodeGradient,
     /// Train without quantisation for so many steps, at most a tenth of the run, then set the codes by k-means. 0
-    /// quantises from the start.
+    /// quantises from the start. For quantisers whose codes are rows of their own, as `restart_below`.
     pub kmeans_step: u64,
     /// Of the moving averages that codes follow, per step.
     pub codebook_decay: f32,
     /// Codes chosen less often than this share of an even use move to new places; 0 leaves dead codes dead.
     pub restart_below: f32,
+    /// Of the entropy loss; `gumbel` and `fsq` have none.
     pub entropy_weight: f32,
     /// Gumbel-softmax: the temperature falls from the first to the second along a cosine.
     pub temperature: f32,
@@ -122,6 +185,8 @@ pub struct TokenizerTraining {
     pub log_every: u64,
     pub validate_every: u64,
     pub checkpoint_every: u64,
+    /// A checkpoint is also written when so many minutes have passed since the last one; 0 counts steps alone.
+    pub checkpoint_minutes: f64,
     /// How many checkpoints to keep.
     pub keep: usize,
     /// Said in the model's file, for those who get it.
@@ -187,6 +252,7 @@ impl Default for TokenizerTraining {
             log_every: 10,
             validate_every: 250,
             checkpoint_every: 500,
+            checkpoint_minutes: 5.0,
             keep: 2,
             license: String::new(),
         }
@@ -237,6 +303,7 @@ impl TokenizerTraining {
             log_every: self.log_every,
             validate_every: self.validate_every,
             checkpoint_every: self.checkpoint_every,
+            checkpoint_minutes: self.checkpoint_minutes,
             keep: self.keep,
         }
     }

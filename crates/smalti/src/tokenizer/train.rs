@@ -16,6 +16,7 @@ use crate::training::{
     skipped_pictures,
 };
 use burn::tensor::Device;
+use serde_json::Value;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -172,7 +173,28 @@ fn loader(job: &TokenizerJob, dataset: Dataset, first_step: u64) -> Result<Loade
     Loader::new(Arc::new(dataset), config)
 }
 
-/// Takes up the newest checkpoint; returns its step and the seconds of training before it.
+/// A run that goes on has its weights; it cannot begin anew from those of another model.
+fn check_beginning(job: &TokenizerJob, kept: &ModelInfo) -> Result<()> {
+    let began = kept.recipe.get("init_from").and_then(Value::as_str);
+    let (began, wanted) = (began.unwrap_or_default(), &job.recipe.training.init_from);
+    if Path::new(began) == wanted {
+        return Ok(());
+    }
+    let began = match began {
+        "" => "random weights",
+        model => model,
+    };
+    Err(Error::file(
+        &job.out,
+        format!(
+            "init_from is `{}`, but this run began with {began}: leave it as it was, or begin a new run with --init-from",
+            wanted.display()
+        ),
+    ))
+}
+
+/// Takes up the newest checkpoint; returns its step and the seconds of training before it. A run that was killed before
+/// its first one begins again.
 fn restore(
     job: &TokenizerJob,
     trainer: &mut TokenizerTrainer,
@@ -181,9 +203,11 @@ fn restore(
 ) -> Result<(u64, f64)> {
     let run = Run::open(&job.out)?;
     let Some(checkpoint) = run.latest()? else {
+        start(job, trainer, device)?;
         return Ok((0, 0.0));
     };
     let model = Model::load(&checkpoint.model(), device)?;
+    check_beginning(job, &model.info)?;
     if model.tokenizer_config != job.recipe.network {
         return Err(Error::file(
             run.config(),

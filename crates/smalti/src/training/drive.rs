@@ -6,6 +6,7 @@ use crate::data::{BadFile, write_png};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use image::RgbImage;
+use std::time::Instant;
 
 /// A stage, as the loop sees it.
 pub trait Stage {
@@ -43,13 +44,29 @@ pub struct Validation {
     pub picture: Option<(&'static str, RgbImage)>,
 }
 
-/// What is done every so many steps, and how many checkpoints are kept.
+/// What is done every so many steps or minutes, and how many checkpoints are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct Routine {
     pub log_every: u64,
     pub validate_every: u64,
     pub checkpoint_every: u64,
+    /// Since the last checkpoint; 0 counts steps alone.
+    pub checkpoint_minutes: f64,
     pub keep: usize,
+}
+
+impl Routine {
+    /// Whether a checkpoint is due after `step` steps and so many seconds without one. When it is written makes no
+    /// difference to what follows.
+    fn saves(&self, step: u64, seconds: f64) -> bool {
+        let waited = self.checkpoint_minutes > 0.0 && seconds >= 60.0 * self.checkpoint_minutes;
+        waited || due(step, self.checkpoint_every)
+    }
+}
+
+/// Whether something that is done every so many steps is done after `step` of them; 0 is never.
+fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }
 
 /// A trained model.
@@ -79,6 +96,7 @@ pub fn drive(
         routine,
         observer,
         measured: None,
+        saved: Instant::now(),
     };
     let done_before = training.done();
     while !training.done() {
@@ -113,6 +131,8 @@ struct Loop<'a> {
     observer: &'a mut dyn Observer,
     /// The step that was measured last.
     measured: Option<u64>,
+    /// When the last checkpoint was written, or the loop began.
+    saved: Instant,
 }
 
 impl Loop<'_> {
@@ -141,11 +161,12 @@ impl Loop<'_> {
         if self.clock.done() {
             return Ok(());
         }
-        let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        if due(self.routine.validate_every) || (step == 1 && self.routine.validate_every > 0) {
+        let measures = self.routine.validate_every;
+        if due(step, measures) || (step == 1 && measures > 0) {
             self.validate()?;
         }
-        if due(self.routine.checkpoint_every) {
+        let unsaved = self.saved.elapsed().as_secs_f64();
+        if self.routine.saves(step, unsaved) {
             self.save()?;
         }
         Ok(())
@@ -204,6 +225,7 @@ impl Loop<'_> {
         let checkpoint = self
             .run
             .save(step, |path| model.save(path), &state, self.routine.keep)?;
+        self.saved = Instant::now();
         self.observer.event(Event::Saved(checkpoint.model()));
         Ok(())
     }
@@ -229,4 +251,28 @@ pub fn skipped_pictures(skipped: &[BadFile]) -> Vec<String> {
         lines.push(format!("skipped {} more pictures", skipped.len() - 10));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_due_by_steps_and_by_minutes() {
+        let routine = |checkpoint_every, checkpoint_minutes| Routine {
+            log_every: 1,
+            validate_every: 0,
+            checkpoint_every,
+            checkpoint_minutes,
+            keep: 1,
+        };
+        let both = routine(500, 5.0);
+        assert!(both.saves(500, 1.0) && both.saves(1000, 0.0));
+        assert!(!both.saves(501, 299.0) && both.saves(501, 300.0));
+        let steps = routine(500, 0.0);
+        assert!(steps.saves(500, 0.0) && !steps.saves(501, 1e9));
+        let minutes = routine(0, 0.5);
+        assert!(!minutes.saves(500, 29.0) && minutes.saves(501, 31.0));
+        assert!(!routine(0, 0.0).saves(500, 1e9));
+    }
 }

@@ -80,7 +80,7 @@ impl Base {
     /// Settings that somebody has spoilt.
     pub fn read(ask: &Reproduce, settings: &Settings) -> Result<Self> {
         let mut base = Self {
-            tokenizer: TokenizerRecipe::default(),
+            tokenizer: TokenizerRecipe::plain(),
             prior: PriorRecipe::default(),
             settings: divided(&ask.settings)?,
         };

@@ -3,7 +3,7 @@
 //! A folder holds it all: the runs `tokenizer` and `prior`, what each is to be trained with before it has begun
 //! (`tokenizer.yaml`, `prior.yaml`), and in the end `model.safetensors` and `samples`.
 
-use super::{check_data, load_lpips, load_tokenizer};
+use super::{check_data, load_kept, load_lpips, tokenizer_of};
 use crate::progress::{self, TrainingView};
 use crate::{Common, models, output};
 use clap::{Args, ValueEnum};
@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 /// The names of the stages: of their folders, their settings before they begin, and in `--set`.
 const TOKENIZER: &str = "tokenizer";
 const PRIOR: &str = "prior";
+
+/// Settings of the prior that name what is not trained here.
+const OTHERS: [&str; 2] = ["prior.tokenizer", "prior.condition_tokenizer"];
 
 /// How the samples lie on their sheet: a row for each of at most eight classes, or four rows.
 const COLUMNS: usize = 8;
@@ -141,14 +144,35 @@ impl TrainWhole {
 
     /// The settings of the runs in `out`, with what was said laid over them.
     fn taken_up(&self, out: &Path, common: &Common) -> Result<Recipes> {
+        self.refuse_late(out)?;
         let mut recipes = Recipes {
-            tokenizer: TokenizerRecipe::default(),
+            tokenizer: TokenizerRecipe::plain(),
             prior: PriorRecipe::default(),
         };
         set_from_file(&mut recipes.of_tokenizer(), &settings_of(out, TOKENIZER)?)?;
         set_from_file(&mut recipes.of_prior(), &settings_of(out, PRIOR)?)?;
         self.lay_over(&mut recipes, common)?;
         Ok(recipes)
+    }
+
+    /// Refuses what is said about a tokenizer that is finished, rather than ignoring it.
+    fn refuse_late(&self, out: &Path) -> Result<()> {
+        if Run::open(&out.join(PRIOR)).is_err() {
+            return Ok(());
+        }
+        let mut settings = self.settings.iter().map(|said| said.trim_start());
+        let late = match self.perceptual {
+            Some(_) => Some("--perceptual"),
+            None => settings.find(|said| said.starts_with("tokenizer.")),
+        };
+        match late {
+            None => Ok(()),
+            Some(late) => Err(Error::input(format!(
+                "`{late}` comes too late: the prior of {} has begun with the tokenizer's codes, so the tokenizer stays as \
+                 it is; leave it out, or begin anew with --out",
+                out.display()
+            ))),
+        }
     }
 
     /// Lays the command line over recipes and checks them.
@@ -189,6 +213,13 @@ impl Recipes {
 
     /// Sets `stage.key=value`. Who asks for steps means steps, whatever minutes there are.
     fn set(&mut self, argument: &str) -> Result<()> {
+        let key = argument.split('=').next().unwrap_or_default();
+        if OTHERS.contains(&key.trim()) {
+            return Err(Error::input(format!(
+                "`--set {argument}`: here the prior learns the codes of the tokenizer that is trained before it; for \
+                 another one, train the prior alone: smalti train prior --tokenizer"
+            )));
+        }
         let (mut groups, setting) = match argument.split_once('.') {
             Some((TOKENIZER, setting)) => (self.of_tokenizer(), setting),
             Some((PRIOR, setting)) => (self.of_prior(), setting),
@@ -230,7 +261,10 @@ fn train(out: &Path, recipes: Recipes, chosen: Vec<Choice>, common: &Common) -> 
     let runs = [TOKENIZER, PRIOR].map(|stage| out.join(stage));
     let tokenizer = if Run::open(&runs[1]).is_ok() {
         // A prior belongs to the codes that it began with.
-        load_tokenizer(&runs[0], &runs[1], true, common)?
+        match load_kept(&runs[1], common)? {
+            Some(kept) => kept,
+            None => models::load_for_pictures(&runs[0], common)?,
+        }
     } else {
         let trained = train_tokenizer(out, &recipes, common)?;
         if trained.stopped {
@@ -309,10 +343,7 @@ fn train_prior(
     recipe.training.tokenizer = tokenizer_run.clone();
     let job = PriorJob {
         recipe,
-        tokenizer: Model {
-            condition: None,
-            ..tokenizer
-        },
+        tokenizer: tokenizer_of(tokenizer),
         condition_tokenizer: None,
         out: run.clone(),
         resume: Run::open(run).is_ok(),

@@ -211,6 +211,8 @@ fn any_vectors_have_codes_and_finite_gradients() {
             let valid = 0..config.codebook_size as i64;
             assert!(codes.iter().all(|code| valid.contains(code)), "{kind:?}");
             assert_eq!(quantized.searches.len(), quantizer.codebooks().len());
+            // What a recipe is allowed to ask for is what there is.
+            assert_eq!(kind.has_rows(), !quantizer.codebooks().is_empty());
             let total = quantized.latent.clone().sum() + quantized.loss;
             let gradient = host_values(input.grad(&total.backward()).unwrap());
             let mut values = host_values(quantized.latent).into_iter().chain(gradient);

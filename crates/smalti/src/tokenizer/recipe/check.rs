@@ -4,6 +4,7 @@ use super::{TokenizerRecipe, TokenizerTraining, Trained};
 use crate::data::KindName;
 use crate::error::{Error, Result};
 use crate::tokenizer::config::Family;
+use crate::tokenizer::quantizer::CodeGradient;
 use crate::training::settings::check_range;
 
 impl TokenizerRecipe {
@@ -40,6 +41,7 @@ impl TokenizerRecipe {
                 "train is decoder: say with init_from (--init-from) whose encoder and codebook it belongs to",
             ));
         }
+        self.check_codebook()?;
         self.check_discriminator()
     }
 
@@ -83,6 +85,40 @@ impl TokenizerRecipe {
         Ok(())
     }
 
+    /// What a quantiser does not know would be ignored, or, as with the steps before k-means, do harm.
+    fn check_codebook(&self) -> Result<()> {
+        let (kind, training) = (self.network.quantizer, &self.training);
+        let refused = |what: String, who: &str, set: &str| {
+            let name = kind.name();
+            Err(Error::input(format!(
+                "{what}, which quantizer {name} does not know: {who}; set {set}"
+            )))
+        };
+        let (steps, below) = (training.kmeans_step, training.restart_below);
+        if !kind.has_rows() && (steps > 0 || below > 0.0) {
+            return refused(
+                format!("kmeans_step is {steps} and restart_below {below}"),
+                "only nearest, l2, ema, ema-l2 and residual have codes that can be set and moved one by one",
+                "both to 0",
+            );
+        }
+        if !kind.has_entropy_loss() && training.entropy_weight > 0.0 {
+            return refused(
+                format!("entropy_weight is {}", training.entropy_weight),
+                "all but gumbel and fsq have an entropy loss",
+                "it to 0",
+            );
+        }
+        if !kind.takes_code_gradient() && training.code_gradient != CodeGradient::StraightThrough {
+            return refused(
+                "code_gradient is rotation".into(),
+                "gumbel, fsq and ibq have an estimator of their own",
+                "it to straight-through",
+            );
+        }
+        Ok(())
+    }
+
     fn check_discriminator(&self) -> Result<()> {
         let discriminator = self.training.discriminator_config();
         discriminator.check()?;
@@ -101,6 +137,7 @@ impl TokenizerTraining {
         vec![
             ("steps", self.steps as f64, 1.0, MANY),
             ("minutes", self.minutes, 0.0, 1e7),
+            ("checkpoint_minutes", self.checkpoint_minutes, 0.0, 1e7),
             ("batch", self.batch as f64, 1.0, 1e6),
             ("log_every", self.log_every as f64, 1.0, MANY),
             ("learning_rate", self.learning_rate, 0.0, 1.0),
@@ -159,5 +196,86 @@ mod tests {
         recipe.training.train = Trained::Decoder;
         recipe.training.init_from = "model".into();
         assert!(message(&recipe).contains("set it to all"));
+    }
+
+    const KINDS: [QuantizerKind; 10] = [
+        QuantizerKind::Nearest,
+        QuantizerKind::L2,
+        QuantizerKind::Ema,
+        QuantizerKind::EmaL2,
+        QuantizerKind::Gumbel,
+        QuantizerKind::Fsq,
+        QuantizerKind::Lfq,
+        QuantizerKind::Simvq,
+        QuantizerKind::Residual,
+        QuantizerKind::Ibq,
+    ];
+
+    fn of_kind(quantizer: QuantizerKind) -> TokenizerConfig {
+        let config = TokenizerConfig {
+            quantizer,
+            embed_dim: 3,
+            codebook_size: 8,
+            ..TokenizerConfig::default()
+        };
+        match quantizer {
+            QuantizerKind::Fsq => TokenizerConfig {
+                fsq_levels: vec![2; 3],
+                ..config
+            },
+            _ => config,
+        }
+    }
+
+    /// Each of the settings alone is refused exactly where it would do nothing, with its name.
+    #[test]
+    fn what_a_quantiser_does_not_know_is_refused() {
+        for kind in KINDS {
+            let plain = TokenizerRecipe {
+                network: of_kind(kind),
+                ..TokenizerRecipe::plain()
+            };
+            plain.check().unwrap();
+            let checked = |change: fn(&mut TokenizerTraining)| {
+                let mut recipe = plain.clone();
+                change(&mut recipe.training);
+                recipe.check().map_err(|error| error.to_string())
+            };
+            let settings: [(&str, bool, fn(&mut TokenizerTraining)); 4] = [
+                ("kmeans_step", kind.has_rows(), |training| {
+                    training.kmeans_step = 9;
+                }),
+                ("restart_below", kind.has_rows(), |training| {
+                    training.restart_below = 0.1;
+                }),
+                ("entropy_weight", kind.has_entropy_loss(), |training| {
+                    training.entropy_weight = 0.1;
+                }),
+                ("code_gradient", kind.takes_code_gradient(), |training| {
+                    training.code_gradient = CodeGradient::Rotation;
+                }),
+            ];
+            for (name, known, change) in settings {
+                match checked(change) {
+                    Ok(()) => assert!(known, "{kind:?} ignores {name}"),
+                    Err(message) => {
+                        assert!(!known && message.contains(name), "{kind:?}: {message}");
+                        assert!(message.contains(&kind.name()), "{message}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whatever the model's quantiser is, the default recipe can go on from it.
+    #[test]
+    fn a_model_of_any_kind_can_be_started_from() {
+        for kind in KINDS {
+            let mut recipe = TokenizerRecipe::default();
+            recipe.start_from("model".into(), of_kind(kind));
+            recipe.check().unwrap();
+            assert_eq!(recipe.training.kmeans_step, 0);
+            assert_eq!(recipe.training.restart_below > 0.0, kind.has_rows());
+        }
     }
 }

@@ -21,7 +21,7 @@ fn recipe() -> TokenizerRecipe {
             quantizer: QuantizerKind::Nearest,
             ..TokenizerConfig::default()
         },
-        ..TokenizerRecipe::default()
+        ..TokenizerRecipe::plain()
     };
     recipe.training.size = SIDE;
     recipe.training.discriminator_channels = 8;
