@@ -484,13 +484,14 @@ fn there_are_ten_thousand_cases() {
 fn memory_is_counted() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (length, peak) = allocator::peak_of(|| {
-        let mut bytes = std::hint::black_box(vec![1_u8; 3 * MIB]);
-        bytes.truncate(MIB);
+        let mut bytes = std::hint::black_box(vec![1_u8; 30 * MIB]);
+        bytes.truncate(10 * MIB);
         bytes.shrink_to_fit();
         std::hint::black_box(&bytes).len()
     });
-    assert_eq!(length, MIB);
-    assert!((3 * MIB..4 * MIB).contains(&peak), "{peak}");
+    assert_eq!(length, 10 * MIB);
+    // Pools of threads that earlier cases woke may still give back or take a little.
+    assert!((28 * MIB..32 * MIB).contains(&peak), "{peak}");
 }
 
 #[test]

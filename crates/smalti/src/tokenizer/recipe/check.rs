@@ -241,7 +241,8 @@ mod tests {
                 change(&mut recipe.training);
                 recipe.check().map_err(|error| error.to_string())
             };
-            let settings: [(&str, bool, fn(&mut TokenizerTraining)); 4] = [
+            type Change = fn(&mut TokenizerTraining);
+            let settings: [(&str, bool, Change); 4] = [
                 ("kmeans_step", kind.has_rows(), |training| {
                     training.kmeans_step = 9;
                 }),
