@@ -9,6 +9,7 @@ mod tiles;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use smalti::Error;
+use smalti::memory::OutOfMemory;
 use smalti::ops::{Precision, check_instruction_set};
 use smalti::sample::WeightFormat;
 use std::process::ExitCode;
@@ -37,7 +38,8 @@ pub struct Common {
     /// Threads to compute with [default: all cores]
     #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// What networks compute in: f32, or bf16 for half the memory and up to twice the speed [default: f32]
+    /// What networks compute in: f32, or bf16 for less memory and, on processors with AVX512-BF16 or AMX, more speed
+    /// [default: f32]
     #[arg(long, global = true, value_parser = parse_precision)]
     precision: Option<Precision>,
 }
@@ -172,7 +174,22 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Ends the program with one line, and not with a panic's message and trace, when there is no memory left.
+fn say_out_of_memory() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let Some(end) = panic.payload().downcast_ref::<OutOfMemory>() else {
+            return usual(panic);
+        };
+        eprintln!(
+            "smalti: {end}; try --tile auto, a smaller --size or --batch, or --precision bf16"
+        );
+        std::process::exit(1);
+    }));
+}
+
 fn main() -> ExitCode {
+    say_out_of_memory();
     let cli = Cli::parse();
     if let Some(threads) = cli.common.threads {
         // This fails only if the pool exists already, and nothing has run yet.
@@ -219,17 +236,20 @@ fn main() -> ExitCode {
 mod tests {
     use super::*;
 
-    /// The example in the help of every command and sub-command.
+    /// The examples in the help of every command and sub-command.
     fn examples(command: &clap::Command, found: &mut Vec<String>) {
         let about = command.get_long_about().map(ToString::to_string);
         let about = about.unwrap_or_default();
-        let example = about
+        let examples_of = about
             .lines()
-            .find_map(|line| line.strip_prefix("Example: "));
-        match example {
-            Some(example) => found.push(example.to_string()),
-            None => panic!("the help of `{}` has no example", command.get_name()),
-        }
+            .filter_map(|line| line.strip_prefix("Example: "));
+        let before = found.len();
+        found.extend(examples_of.map(str::to_string));
+        assert!(
+            found.len() > before,
+            "the help of `{}` has no example",
+            command.get_name()
+        );
         for command in command.get_subcommands() {
             examples(command, found);
         }

@@ -58,7 +58,7 @@ fn a_text_file_called_png() {
     training_fails(
         folder.path(),
         &[],
-        &["none of the 1 pictures could be read", "a.png"],
+        &["the only picture could not be read", "a.png"],
     );
 }
 

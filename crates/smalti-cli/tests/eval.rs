@@ -65,7 +65,7 @@ fn names_of_files_cannot_change_a_page() {
     let hostile = data.join("circle/<img src=x onerror='alert(1)'>.png");
     std::fs::copy(data.join("circle/0.png"), hostile).unwrap();
     let html = folder.path().join("figures.html");
-    json(&[
+    let report = json(&[
         "eval",
         "reconstruction",
         "--model",
@@ -78,6 +78,9 @@ fn names_of_files_cannot_change_a_page() {
         text(&html),
     ]);
     let shown = page(&html);
+    // Four pictures are too few for an interval.
+    assert!(report["figures"]["intervals"]["psnr"].is_null());
+    assert!(shown.contains("no intervals of 4 pictures"));
     assert!(shown.contains("&lt;img src=x onerror=&#39;alert(1)&#39;&gt;.png"));
     assert!(!shown.contains("<img src=x"));
 }
@@ -98,11 +101,16 @@ fn the_likelihood_of_held_back_pictures() {
     assert_eq!(report["protocol"]["split"], "validation");
     assert_eq!(figures["pictures"], 6);
     assert_eq!(figures["codes_per_picture"], 16);
-    let nats = figures["nats_per_code"]["estimate"].as_f64().unwrap();
+    let nats = figures["nats_per_code"].as_f64().unwrap();
+    let interval = &figures["interval"];
+    assert!(
+        interval["low"].as_f64().unwrap() <= nats && nats <= interval["high"].as_f64().unwrap()
+    );
     let bits = figures["bits_per_code"].as_f64().unwrap();
     assert!((bits * std::f64::consts::LN_2 - nats).abs() < 1e-9);
-    let per_dimension = figures["bits_per_dimension"].as_f64().unwrap();
-    assert!((per_dimension - bits * 16.0 / (16.0 * 16.0 * 3.0)).abs() < 1e-9);
+    let per_pixel = figures["bits_per_pixel"].as_f64().unwrap();
+    assert!((per_pixel - bits * 16.0 / (16.0 * 16.0)).abs() < 1e-9);
+    assert!((figures["bits_per_dimension"].as_f64().unwrap() - per_pixel / 3.0).abs() < 1e-9);
     let log_k = figures["log_codebook_size"].as_f64().unwrap();
     assert!((log_k - 32_f64.ln()).abs() < 1e-9);
     let positions = figures["by_position"].as_array().unwrap();
@@ -115,7 +123,16 @@ fn the_likelihood_of_held_back_pictures() {
     let picture = data.join("circle/0.png");
     let list = place("list.txt");
     std::fs::write(&list, "pictures/circle/0.png\tcircle\n").unwrap();
-    let one = json(&[&base[..], &["--data", text(&list)]].concat());
+    let alone = place("one.html");
+    let one = [&base[..], &["--data", text(&list)]].concat();
+    let shown = succeeds(&[&one[..], &["--report", text(&alone)]].concat());
+    assert!(shown.contains("bits/pixel"), "{shown}");
+    for said in [shown, page(&alone)] {
+        assert!(said.contains("no intervals of 1 picture"), "{said}");
+        assert!(!said.contains("(95 %)"), "{said}");
+    }
+    let one = json(&one);
+    assert!(one["figures"]["interval"].is_null() && one["figures"]["error_by_position"].is_null());
     let arguments = [
         "nll",
         "--model",
@@ -125,9 +142,7 @@ fn the_likelihood_of_held_back_pictures() {
         "circle",
     ];
     let expected = json(&arguments)["mean"]["nats_per_code"].as_f64().unwrap();
-    let found = one["figures"]["nats_per_code"]["estimate"]
-        .as_f64()
-        .unwrap();
+    let found = one["figures"]["nats_per_code"].as_f64().unwrap();
     assert!((found - expected).abs() < 1e-6, "{found}, not {expected}");
     std::fs::write(&list, "pictures/circle/0.png\tsquirrel\n").unwrap();
     fails(

@@ -10,11 +10,13 @@
 pub mod auto;
 pub mod bench;
 pub mod checkpoint;
+mod counted;
 pub mod data;
 pub mod doctor;
 pub mod error;
 pub mod initializer;
 pub mod layers;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod ops;
@@ -29,4 +31,5 @@ pub mod weights;
 /// burn's types that appear in this library's interface.
 pub use burn::module::Module;
 pub use burn::tensor::{Device, Tensor};
+pub use counted::counted;
 pub use error::{Error, Result};

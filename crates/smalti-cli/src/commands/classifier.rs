@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use smalti::metrics::Classifier;
 use smalti::metrics::classifier::{ClassifierInfo, ClassifierTraining};
-use smalti::{Error, Result};
+use smalti::{Error, Result, counted};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -79,16 +79,16 @@ impl TrainClassifier {
 fn describe(info: &ClassifierInfo) -> String {
     let accuracy = match info.accuracy {
         Some(accuracy) => format!(
-            "{:.1} % of {} pictures held back are rightly classified",
+            "{:.1} % of {} held back rightly classified",
             100.0 * accuracy,
-            info.held_back
+            counted(info.held_back, "picture")
         ),
         None => "no pictures were held back, so that nothing is known of its accuracy".to_string(),
     };
     format!(
-        "{} classes on {}, learned from {} pictures: {accuracy}",
+        "{} classes on {}, learned from {}: {accuracy}",
         info.classes.len(),
         info.network,
-        info.pictures
+        counted(info.pictures, "picture")
     )
 }

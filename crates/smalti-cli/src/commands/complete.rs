@@ -1,6 +1,6 @@
 //! `smalti complete`: a part of a picture stays, the rest is drawn anew.
 
-use super::drawing::{DrawArgs, View, check_count, decode_each, fit_a_sheet};
+use super::drawing::{DrawArgs, Requests, View, check_count, decode_each, fit_a_sheet};
 use crate::tiles::announce;
 use crate::{Common, models, output, progress};
 use clap::Args;
@@ -9,10 +9,10 @@ use serde_json::json;
 use smalti::data::{GRID_PADDING, Raster, grid, read_image, write_png};
 use smalti::model::Model;
 use smalti::prior::PriorConfig;
-use smalti::sample::{Cells, Keep, Sampler, known_codes};
+use smalti::sample::{Cells, Keep, SampleOptions, Sampler, known_codes};
 use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::Plan;
-use smalti::{Error, Result};
+use smalti::{Error, Result, counted};
 use std::path::PathBuf;
 
 /// Example: smalti complete --model run photo.png --keep top -n 4 --out completed
@@ -54,33 +54,62 @@ struct Task {
     codes: Vec<i64>,
     /// For every code, whether it is drawn anew.
     anew: Vec<bool>,
+    /// How codes become pictures.
+    plan: Plan,
 }
 
 impl Complete {
     pub fn run(self, common: &Common) -> Result<()> {
-        let mut options = self.draw.options(common)?;
+        let options = self.draw.options(common)?;
         check_count(self.n)?;
         let paths = output::files_in(&self.out, &self.draw.names(self.n), self.overwrite)?;
         let mut model = models::load_for_pictures(&self.model, common)?;
         let (config, _) = model.require_prior()?;
         let task = self.task(common, &model, config)?;
-        options.grid = Some(task.grid);
-        options.codes_per_position = model.tokenizer_config.codes_per_position;
         let known = known_codes(&task.codes, &task.anew);
         let drawing = self
             .draw
             .requests(&model, &known, (self.n, task.grid), false)?;
-        let requests = drawing.requests;
-        let sides = model.tokenizer_config.pixels_of(task.grid);
-        let plan = Plan::decoder(&model, sides, &self.draw.tile_options())?;
+        for note in &drawing.notes {
+            progress::note(common, note);
+        }
+        let codes = self.draw_codes(common, &mut model, (&task, &drawing), options)?;
+        let sheet = self.write(common, &model, (&task, &drawing), (&codes, &paths))?;
+        self.report(common, &task, &paths, sheet);
+        Ok(())
+    }
+
+    fn draw_codes(
+        &self,
+        common: &Common,
+        model: &mut Model,
+        (task, drawing): (&Task, &Requests),
+        options: SampleOptions,
+    ) -> Result<Vec<Vec<i64>>> {
+        let options = SampleOptions {
+            grid: Some(task.grid),
+            codes_per_position: model.tokenizer_config.codes_per_position,
+            ..options
+        };
         let (config, gpt) = model.take_prior()?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
-        let mut view = View::new(common, &model, task.grid, &self.draw, &requests, &self.out);
-        let codes = sampler.draw(&requests, |progress| view.show(progress))?;
+        let requests = &drawing.requests;
+        let mut view = View::new(common, model, task.grid, &self.draw, requests, &self.out);
+        let codes = sampler.draw(requests, |progress| view.show(progress))?;
         view.finish();
-        drop(sampler);
+        Ok(codes)
+    }
+
+    /// Writes the completions, and a sheet of them if they fit; says whether there is a sheet.
+    fn write(
+        &self,
+        common: &Common,
+        model: &Model,
+        (task, drawing): (&Task, &Requests),
+        (codes, paths): (&[Vec<i64>], &[PathBuf]),
+    ) -> Result<bool> {
         output::folder(&self.out)?;
-        let sheet = fit_a_sheet(&model, task.grid, self.n + 3);
+        let sheet = fit_a_sheet(model, task.grid, self.n + 3);
         let mut pictures = Vec::new();
         if sheet {
             pictures.push(task.picture.clone());
@@ -88,43 +117,41 @@ impl Complete {
             pictures.extend(drawing.shown.first().cloned());
         }
         let (width, height) = task.picture.dimensions();
-        decode_each(
-            common,
-            &model,
-            &codes,
-            (task.grid, &plan),
-            &mut |index, completed| {
-                // What was added to the picture to fill whole cells.
-                let completed = imageops::crop_imm(&completed, 0, 0, width, height).to_image();
-                write_png(&paths[index], &completed)?;
-                if sheet {
-                    pictures.push(completed);
-                }
-                Ok(())
-            },
-        )?;
-        let grid_path = sheet.then(|| &paths[self.n]);
-        if let Some(path) = grid_path {
-            write_png(path, &grid(&pictures, 6, GRID_PADDING))?;
+        let mut put = |index: usize, completed: RgbImage| {
+            // What was added to the picture to fill whole cells.
+            let completed = imageops::crop_imm(&completed, 0, 0, width, height).to_image();
+            write_png(&paths[index], &completed)?;
+            if sheet {
+                pictures.push(completed);
+            }
+            Ok(())
+        };
+        decode_each(common, model, codes, (task.grid, &task.plan), &mut put)?;
+        if sheet {
+            write_png(&paths[self.n], &grid(&pictures, 6, GRID_PADDING))?;
         }
+        Ok(sheet)
+    }
+
+    fn report(&self, common: &Common, task: &Task, paths: &[PathBuf], sheet: bool) {
+        let sheet = sheet.then(|| &paths[self.n]);
         let drawn = task.anew.iter().filter(|&&anew| anew).count();
         let json = json!({
             "out": self.out,
             "count": self.n,
             "pictures": &paths[..self.n],
-            "grid": grid_path,
+            "grid": sheet,
             "codes": task.codes.len(),
             "drawn": drawn,
         });
         output::print(common, json, || {
             vec![format!(
-                "{} completions, {drawn} of {} codes drawn anew, all in {}",
-                self.n,
-                task.codes.len(),
-                grid_path.unwrap_or(&self.out).display()
+                "{}, {drawn} of {} drawn anew, all in {}",
+                counted(self.n, "completion"),
+                counted(task.codes.len(), "code"),
+                sheet.unwrap_or(&self.out).display()
             )]
         });
-        Ok(())
     }
 
     /// Reads picture and mask, and encodes the picture.
@@ -173,7 +200,9 @@ impl Complete {
                 None => Error::input("--keep leaves nothing to draw"),
             });
         }
-        let plan = Plan::encoder(model, sides, &self.draw.tile_options())?;
+        let tiles = self.draw.tile_options();
+        let plan = Plan::encoder(model, sides, &tiles)?;
+        let decoding = Plan::decoder(model, model.tokenizer_config.pixels_of(grid), &tiles)?;
         let bar = progress::bar(common, 1, "pictures");
         announce(common, &bar, self.image.display(), &plan);
         let raster = Raster::from(picture.clone());
@@ -185,6 +214,7 @@ impl Complete {
             grid,
             codes,
             anew,
+            plan: decoding,
         })
     }
 }

@@ -4,11 +4,11 @@ use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use serde_json::json;
-use smalti::Result;
 use smalti::data::{GRID_PADDING, grid, write_png};
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::Plan;
+use smalti::{Result, counted};
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -64,7 +64,7 @@ impl Decode {
         output::print(
             common,
             json!({"out": out, "count": set.len(), "pictures": &paths[..set.len()]}),
-            || vec![format!("{} pictures in {out}", set.len())],
+            || vec![format!("{} in {out}", counted(set.len(), "picture"))],
         );
         Ok(())
     }

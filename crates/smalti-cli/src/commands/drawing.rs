@@ -1,7 +1,7 @@
 //! What `sample` and `complete` share: how codes are drawn and under what, what is seen meanwhile, and how the codes
 //! become files.
 
-use super::conditions::{ConditionArgs, conditions};
+use super::conditions::{ConditionArgs, conditions, fitting_notes};
 use crate::progress::{self, PLAIN_EVERY};
 use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, output, parse_weights};
@@ -10,6 +10,7 @@ use image::{Rgb, RgbImage, imageops};
 use indicatif::ProgressBar;
 use smalti::data::write_png;
 use smalti::model::{GivenCondition, Model};
+use smalti::prior::PriorConfig;
 use smalti::sample::{
     Filter, Guidance, Progress, Request, SampleOptions, WeightFormat, Windowing, picture_seed,
 };
@@ -32,6 +33,8 @@ pub struct Requests {
     pub classes: Vec<i64>,
     /// What each is drawn under, to look at, or none at all.
     pub shown: Vec<RgbImage>,
+    /// What there is to say of files of conditions.
+    pub notes: Vec<String>,
 }
 
 /// Options of drawing.
@@ -120,8 +123,8 @@ impl DrawArgs {
     }
 
     /// How many conditions are given: of files and texts, as many pictures are drawn if nobody says how many.
-    pub fn conditions_given(&self) -> usize {
-        self.condition.given()
+    pub fn conditions_given(&self, config: &PriorConfig) -> usize {
+        self.condition.given(config)
     }
 
     /// `count` pictures of `grid` codes, of which the same are known, and the pictures of their conditions. With
@@ -150,6 +153,7 @@ impl DrawArgs {
             seed: picture_seed(self.seed, index),
         };
         Ok(Requests {
+            notes: fitting_notes(&given),
             requests: given.iter().enumerate().map(request).collect(),
             classes: classes
                 .into_iter()

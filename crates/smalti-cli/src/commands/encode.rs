@@ -9,7 +9,7 @@ use smalti::model::Model;
 use smalti::prior::CodeSet;
 use smalti::tokenizer::picture;
 use smalti::tokenizer::tiled::Plan;
-use smalti::{Error, Result};
+use smalti::{Error, Result, counted};
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -71,8 +71,8 @@ impl Encode {
             json!({"out": out, "count": set.len(), "rows": set.rows, "columns": set.columns});
         output::print(common, json, || {
             vec![format!(
-                "{out}: {} pictures, {} × {} codes each",
-                set.len(),
+                "{out}: {}, {} × {} codes each",
+                counted(set.len(), "picture"),
                 set.rows,
                 set.columns
             )]

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
 use serde_json::json;
 use smalti::prepare::{Outcome, Reading, Target, targets};
-use smalti::{Error, Result};
+use smalti::{Error, Result, counted};
 use std::path::{Path, PathBuf};
 
 #[derive(Subcommand)]
@@ -143,9 +143,9 @@ fn complain(common: &Common, failed: &[(PathBuf, String)], good: usize) -> Resul
         progress::note(common, "…");
     }
     Err(Error::failed(format!(
-        "{} of {} pictures could not be used; the first: {}",
+        "{} of {} could not be used; the first: {}",
         failed.len(),
-        failed.len() + good,
+        counted(failed.len() + good, "picture"),
         line(first, reason)
     )))
 }

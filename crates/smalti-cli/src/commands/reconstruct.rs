@@ -4,6 +4,7 @@ use crate::tiles::{TileArgs, announce, fits_a_sheet};
 use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
+use indicatif::ProgressBar;
 use serde_json::json;
 use smalti::Result;
 use smalti::data::{KindName, Raster, pairs_grid, write_png};
@@ -30,81 +31,109 @@ pub struct Reconstruct {
     overwrite: bool,
 }
 
+/// A picture that was read, and how it runs.
+struct Input {
+    raster: Raster,
+    plans: [Plan; 2],
+}
+
+/// What became of a picture.
+struct Output {
+    picture: RgbImage,
+    likeness: Likeness,
+}
+
 impl Reconstruct {
     pub fn run(self, common: &Common) -> Result<()> {
         let model = models::load(&self.model, common)?;
-        let kind = model.data_kind()?;
         let mut names = output::picture_names(&self.images);
         names.push(output::GRID.into());
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
-        // All pictures are read before the first is written: a bad one leaves nothing behind.
-        let background = model.background();
-        let inputs: Vec<_> = self
-            .images
-            .iter()
-            .map(|image| Raster::read(image, kind, background))
-            .collect::<Result<_>>()?;
-        let plans: Vec<[Plan; 2]> = inputs
-            .iter()
-            .map(|input| self.plans(&model, input))
-            .collect::<Result<_>>()?;
-        let size = inputs[0].dimensions();
-        let sheet = inputs.iter().all(|input| input.dimensions() == size)
-            && fits_a_sheet(2 * inputs.len(), size.into());
+        let inputs = self.inputs(&model)?;
+        let size = inputs[0].raster.dimensions();
+        let same_size = inputs.iter().all(|input| input.raster.dimensions() == size);
+        let sheet = same_size && fits_a_sheet(2 * inputs.len(), size.into());
         let bar = progress::bar(common, inputs.len() as u64, "pictures");
         output::folder(&self.out)?;
-        let (mut shown_inputs, mut outputs, mut report) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (input, plans)) in inputs.iter().zip(&plans).enumerate() {
-            let (image, path) = (&self.images[index], &paths[index]);
-            for (plan, half) in plans.iter().zip(["encoder", "decoder"]) {
-                announce(
-                    common,
-                    &bar,
-                    format_args!("{}, {half}", image.display()),
-                    plan,
-                );
-            }
-            let output = picture::reconstruct_planned(&model, input, plans, &mut || bar.inc(1));
-            write_png(path, &output)?;
-            let tiles = plans.each_ref().map(Plan::tiles);
-            let shown = input.to_image();
-            report.push((
-                image,
-                path,
-                Likeness::of(kind.name(), &shown, &output),
-                tiles,
-            ));
+        let (mut shown, mut outputs, mut likenesses) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, input) in inputs.iter().enumerate() {
+            let output = self.one(common, &model, (index, input), &bar);
+            write_png(&paths[index], &output.picture)?;
+            likenesses.push(output.likeness);
             if sheet {
-                shown_inputs.push(shown);
-                outputs.push(output);
+                shown.push(input.raster.to_image());
+                outputs.push(output.picture);
             }
             bar.inc(1);
         }
         bar.finish_and_clear();
         if sheet {
-            write_png(
-                &paths[inputs.len()],
-                &pairs_grid(&shown_inputs, &outputs, 8),
-            )?;
+            write_png(&paths[inputs.len()], &pairs_grid(&shown, &outputs, 8))?;
         }
-        let pictures: Vec<_> = report
+        self.report(common, &inputs, &likenesses, &paths);
+        Ok(())
+    }
+
+    /// All pictures are read before the first is written: a bad one leaves nothing behind.
+    fn inputs(&self, model: &Model) -> Result<Vec<Input>> {
+        let (kind, background) = (model.data_kind()?, model.background());
+        let rasters: Vec<Raster> = self
+            .images
             .iter()
-            .map(|(image, path, likeness, tiles)| {
+            .map(|image| Raster::read(image, kind, background))
+            .collect::<Result<_>>()?;
+        let input = |raster: Raster| -> Result<Input> {
+            Ok(Input {
+                plans: self.plans(model, &raster)?,
+                raster,
+            })
+        };
+        rasters.into_iter().map(input).collect()
+    }
+
+    fn one(
+        &self,
+        common: &Common,
+        model: &Model,
+        (index, input): (usize, &Input),
+        bar: &ProgressBar,
+    ) -> Output {
+        for (plan, half) in input.plans.iter().zip(["encoder", "decoder"]) {
+            let name = format!("{}, {half}", self.images[index].display());
+            announce(common, bar, name, plan);
+        }
+        let (raster, plans) = (&input.raster, &input.plans);
+        let picture = picture::reconstruct_planned(model, raster, plans, &mut || bar.inc(1));
+        Output {
+            likeness: Likeness::of(raster.kind(), &raster.to_image(), &picture),
+            picture,
+        }
+    }
+
+    fn report(
+        &self,
+        common: &Common,
+        inputs: &[Input],
+        likenesses: &[Likeness],
+        paths: &[PathBuf],
+    ) {
+        let each = || self.images.iter().zip(paths).zip(likenesses);
+        let pictures: Vec<_> = each()
+            .zip(inputs)
+            .map(|(((image, path), likeness), input)| {
                 let (name, value) = likeness.json();
+                let tiles = input.plans.each_ref().map(Plan::tiles);
                 json!({"image": image, "reconstruction": path, name: value, "tiles": tiles})
             })
             .collect();
         let json = json!({"out": self.out, "count": pictures.len(), "pictures": pictures});
         output::print(common, json, || {
-            report
-                .iter()
-                .map(|(image, path, likeness, _)| {
-                    let likeness = likeness.describe();
-                    format!("{}  {likeness}  {}", image.display(), path.display())
-                })
-                .collect()
+            let line = |((image, path), likeness): ((&PathBuf, &PathBuf), &Likeness)| {
+                let likeness = likeness.describe();
+                format!("{}  {likeness}  {}", image.display(), path.display())
+            };
+            each().map(line).collect()
         });
-        Ok(())
     }
 
     /// How a picture goes through the encoder and the decoder.

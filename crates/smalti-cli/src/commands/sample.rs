@@ -6,13 +6,13 @@ use crate::{Common, models, output, progress};
 use clap::Args;
 use image::RgbImage;
 use serde_json::{Value, json};
-use smalti::Result;
 use smalti::data::{GRID_PADDING, grid, pairs_grid, write_png};
 use smalti::model::Model;
 use smalti::prior::CodeSet;
 use smalti::sample::neighbours::{Gallery, Neighbour};
 use smalti::sample::{SampleOptions, Sampler};
 use smalti::tokenizer::tiled::Plan;
+use smalti::{Result, counted};
 use std::path::{Path, PathBuf};
 
 /// The name of the picture that shows samples beside their neighbours.
@@ -23,6 +23,9 @@ const NEAREST: usize = 5;
 
 /// The most samples that are shown beside their neighbours.
 const SHOWN: usize = 32;
+
+/// The longest side that can be asked for, in pixels.
+const LONGEST: usize = 65_536;
 
 /// How many pictures, if nobody says.
 const DEFAULT_COUNT: usize = 16;
@@ -62,15 +65,17 @@ pub struct Sample {
 }
 
 fn parse_size(text: &str) -> std::result::Result<[usize; 2], String> {
-    let side = |text: &str| {
-        text.parse::<usize>()
-            .ok()
-            .filter(|side| (1..=65_536).contains(side))
-    };
+    let side = |text: &str| text.parse::<usize>().ok().filter(|&side| side > 0);
     let sides = text
         .split_once('x')
         .and_then(|(width, height)| Some([side(width)?, side(height)?]));
-    sides.ok_or_else(|| "expected WIDTHxHEIGHT in pixels, like 512x256".to_string())
+    match sides {
+        None => Err("expected WIDTHxHEIGHT in pixels, like 512x256".to_string()),
+        Some(sides) if sides.iter().any(|&side| side > LONGEST) => {
+            Err(format!("too large: a side has {LONGEST} pixels at most"))
+        }
+        Some(sides) => Ok(sides),
+    }
 }
 
 /// What is drawn, and where to.
@@ -97,6 +102,9 @@ impl Sample {
         let options = self.draw.options(common)?;
         let mut model = models::load_for_pictures(&self.model, common)?;
         let task = self.task(&model, options)?;
+        for note in &task.drawing.notes {
+            progress::note(common, note);
+        }
         let (config, prior) = model.take_prior()?;
         let rejection = self
             .rejection
@@ -113,13 +121,15 @@ impl Sample {
 
     /// Everything that can be wrong is found out before anything is drawn.
     fn task(&self, model: &Model, mut options: SampleOptions) -> Result<Task> {
-        let count = match (self.n, self.draw.conditions_given()) {
-            (Some(count), _) => count,
-            (None, 0) => DEFAULT_COUNT,
-            (None, given) => given,
+        let (config, _) = model.require_prior()?;
+        let count = match self.n {
+            Some(count) => count,
+            None => match self.draw.conditions_given(config) {
+                0 => DEFAULT_COUNT,
+                given => given,
+            },
         };
         check_count(count)?;
-        let (config, _) = model.require_prior()?;
         let tokenizer = &model.tokenizer_config;
         options.codes_per_position = tokenizer.codes_per_position;
         let factor = tokenizer.factor();
@@ -127,9 +137,10 @@ impl Sample {
             tokenizer.grid([height, width].map(|side| side.next_multiple_of(factor)))
         });
         let grid = options.grid(config)?;
+        // A size beyond the machine's memory is refused before anything of that size is made.
+        let plan = Plan::decoder(model, tokenizer.pixels_of(grid), &self.draw.tile_options())?;
         let known = vec![None; grid[0].saturating_mul(grid[1])];
         let drawing = self.draw.requests(model, &known, (count, grid), true)?;
-        let plan = Plan::decoder(model, tokenizer.pixels_of(grid), &self.draw.tile_options())?;
         let mut names = self.draw.names(count);
         names.extend(self.neighbours.as_ref().map(|_| NEIGHBOURS.to_string()));
         let paths = output::files_in(&self.out, &names, self.overwrite)?;
@@ -252,7 +263,7 @@ impl Sample {
         });
         output::print(common, json, || {
             let place = sheet.unwrap_or(&self.out).display();
-            let mut lines = vec![format!("{count} pictures, all in {place}")];
+            let mut lines = vec![format!("{}, all in {place}", counted(count, "picture"))];
             lines.extend(drawn.nats.map(|nats| {
                 let mean = nats.iter().sum::<f64>() / nats.len() as f64;
                 format!("{mean:.4} nats/code through the exact window")

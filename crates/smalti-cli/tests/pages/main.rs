@@ -1,4 +1,5 @@
-//! Runs the commands of README.md and docs/*.md, page by page and in their order, on small pictures and tiny networks.
+//! Runs the commands of README.md, docs/*.md and the pages beside other programs, page by page and in their order, on
+//! small pictures and tiny networks.
 //! What is not run is listed here with its reason; a block that is neither is a mistake.
 
 #[path = "../common/mod.rs"]
@@ -15,7 +16,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Commands that begin like this are not run.
-static SKIPPED: [(&str, &str); 5] = [
+static SKIPPED: [(&str, &str); 12] = [
     ("scripts/fetch-assets", "it fetches packages"),
     ("scripts/compare-presets", "it trains for many minutes"),
     ("cargo test", "it runs what is running now"),
@@ -24,6 +25,16 @@ static SKIPPED: [(&str, &str); 5] = [
         "cargo run --release -p smalti --example",
         "a test of its own runs all examples",
     ),
+    ("cargo build", "it builds what is running now"),
+    ("python3 -m venv", "it makes an environment for PyTorch"),
+    ("venv/bin/", "it fetches or runs PyTorch"),
+    (
+        "bench/compare",
+        "it measures the machine for hours, beside PyTorch",
+    ),
+    ("rustup", "it fetches a compiler"),
+    ("cargo install", "it fetches a program"),
+    ("cargo +nightly fuzz", "it runs until something is found"),
 ];
 
 /// Commands of which only the form is shown, or which are for another place, and what is run for them.
@@ -80,9 +91,10 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// README.md and docs/*.md.
+/// README.md, docs/*.md, and the pages beside other programs.
 fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![repository().join("README.md")];
+    let beside = ["README.md", "bench/README.md", "fuzz/README.md"];
+    let mut pages: Vec<PathBuf> = beside.map(|page| repository().join(page)).to_vec();
     for entry in fs::read_dir(repository().join("docs")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "md") {
@@ -104,12 +116,13 @@ struct Met(BTreeSet<&'static str>);
 
 /// The commands of a page that can be run, in order.
 fn runnable(page: &Path, met: &mut Met) -> Vec<String> {
-    let name = page.file_name().unwrap().to_str().unwrap();
+    let name = page.strip_prefix(repository()).unwrap().display();
+    let name = name.to_string();
     let text = fs::read_to_string(page).unwrap();
     let mut runnable = Vec::new();
     for block in blocks(&text) {
         let Some(commands) = block.commands() else {
-            check_no_commands(name, &block, met);
+            check_no_commands(&name, &block, met);
             continue;
         };
         for command in commands {

@@ -1,8 +1,8 @@
 //! The blocks of a Markdown page and the commands in them.
 
-/// What the first word of a command may be; `scripts/` and `bench/` are folders of programs.
-const PROGRAMS: [&str; 2] = ["smalti", "cargo"];
-const FOLDERS: [&str; 2] = ["scripts/", "bench/"];
+/// What the first word of a command may be, or the folder of programs that it begins with.
+const PROGRAMS: [&str; 4] = ["smalti", "cargo", "rustup", "python3"];
+const FOLDERS: [&str; 3] = ["scripts/", "bench/", "venv/"];
 
 /// Fences whose content is not for a shell. Rust belongs into the examples, where it is compiled.
 const OTHER_LANGUAGES: [&str; 5] = ["text", "json", "yaml", "csv", "toml"];

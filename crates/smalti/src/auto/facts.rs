@@ -1,5 +1,6 @@
 //! What is known of pictures and machine before anything is chosen.
 
+use crate::counted;
 use crate::data::{BadFile, Dataset, none_readable, read_image, reason};
 use crate::error::Result;
 use image::RgbImage;
@@ -99,13 +100,10 @@ impl Facts {
 
     /// One line for a person.
     pub fn describe(&self) -> String {
-        let plural = |count: usize, one: &str, many: &str| match count {
-            1 => format!("1 {one}"),
-            _ => format!("{count} {many}"),
-        };
         let classes = match self.classes {
             0 => "no classes".to_string(),
-            count => plural(count, "class", "classes"),
+            1 => "1 class".to_string(),
+            count => format!("{count} classes"),
         };
         let (least, most) = (self.sides.first(), self.sides.last());
         let sides = match (least, most) {
@@ -120,8 +118,8 @@ impl Facts {
         };
         format!(
             "{}, {classes}, shorter side {sides} pixels, {look}; {}",
-            plural(self.pictures, "picture", "pictures"),
-            plural(self.threads, "thread", "threads")
+            counted(self.pictures, "picture"),
+            counted(self.threads, "thread")
         )
     }
 }

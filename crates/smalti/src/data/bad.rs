@@ -21,9 +21,11 @@ pub fn none_readable(count: usize, first: Option<&BadFile>) -> Error {
     let example = first.map_or_else(String::new, |(path, reason)| {
         format!("; the first: {}: {reason}", path.display())
     });
-    Error::input(format!(
-        "none of the {count} pictures could be read{example}"
-    ))
+    let none = match count {
+        1 => "the only picture could not".to_string(),
+        _ => format!("none of the {count} pictures could"),
+    };
+    Error::input(format!("{none} be read{example}"))
 }
 
 #[cfg(test)]
@@ -37,6 +39,10 @@ mod tests {
         assert_eq!(
             none_readable(3, Some(&first)).to_string(),
             "none of the 3 pictures could be read; the first: a.png: too small"
+        );
+        assert_eq!(
+            none_readable(1, None).to_string(),
+            "the only picture could not be read"
         );
     }
 }

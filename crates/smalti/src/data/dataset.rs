@@ -64,6 +64,10 @@ impl Dataset {
     /// is not there.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound if path.is_relative() => Error::file(
+                path,
+                "no such file or folder from here; a training that goes on looks from where it was first started",
+            ),
             ErrorKind::NotFound => Error::file(path, "no such file or folder"),
             _ => Error::io(path, source),
         })?;

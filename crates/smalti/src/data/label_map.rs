@@ -29,8 +29,9 @@ pub(super) fn read_labels(path: &Path, classes: usize, ignore: Option<u16>) -> R
             return Err(Error::file(
                 path,
                 format!(
-                    "the label {index} in column {column}, row {row} is none of {classes} classes (0 to {}): say how \
-                     many classes there are, or that {index} is to be ignored",
+                    "the label {index} in column {column}, row {row} is none of the model's {classes} classes (0 to \
+                     {}); a training is told with `classes` how many there are, and with `ignore_value` which label is \
+                     none",
                     classes - 1
                 ),
             ));

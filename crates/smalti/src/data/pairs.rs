@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::Dataset;
 use super::walk::{EXTENSIONS, pictures_below};
+use crate::counted;
 use crate::error::{Error, Result};
 
 /// How many of the missing files an error names.
@@ -98,8 +99,9 @@ fn not_found(folder: &Path, pictures: usize, missing: &[PathBuf]) -> Error {
     Error::file(
         folder,
         format!(
-            "no file for {} of {pictures} pictures: {}{more}",
+            "no file for {} of {}: {}{more}",
             missing.len(),
+            counted(pictures, "picture"),
             named.join(", ")
         ),
     )

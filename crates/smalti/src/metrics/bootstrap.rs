@@ -4,10 +4,15 @@
 use super::chunks::ChunkedStatistics;
 use super::frechet::FrechetReference;
 use super::random::stream;
+use crate::counted;
 use crate::error::{Error, Result};
 use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
+
+/// With fewer values there is no interval. The resamples of one have no spread at all, and of two to four normal values
+/// the percentiles of 95 % hold the mean in 52 to 79 % of all cases only; of five in 82 %, of twenty in 92 %.
+pub const LEAST_VALUES: usize = 5;
 
 /// How resamples are drawn and summed up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,11 +46,11 @@ pub struct Interval {
 }
 
 /// The mean of figures of single pictures (PSNR, SSIM, LPIPS …) with the percentiles of its resamples. 1000 resamples
-/// of 50,000 pictures take about a second.
+/// of 50,000 pictures take about a second. None of fewer than [`LEAST_VALUES`] values, which [`too_few_values`] says.
 ///
 /// # Errors
 /// [`Error::Input`] for no values, values that are not finite, or settings that make no sense.
-pub fn bootstrap_mean(values: &[f64], settings: &BootstrapSettings) -> Result<Interval> {
+pub fn bootstrap_mean(values: &[f64], settings: &BootstrapSettings) -> Result<Option<Interval>> {
     settings.check()?;
     if values.is_empty() {
         return Err(Error::input("no figures have no mean"));
@@ -57,6 +62,9 @@ pub fn bootstrap_mean(values: &[f64], settings: &BootstrapSettings) -> Result<In
         )));
     }
     let count = values.len();
+    if count < LEAST_VALUES {
+        return Ok(None);
+    }
     let numbers = (0..settings.resamples).into_par_iter();
     let means = numbers.map(|number| {
         let mut random = stream(settings.seed, number as u64);
@@ -64,7 +72,17 @@ pub fn bootstrap_mean(values: &[f64], settings: &BootstrapSettings) -> Result<In
         drawn.sum::<f64>() / count as f64
     });
     let estimate = values.iter().sum::<f64>() / count as f64;
-    Ok(settings.interval(estimate, means.collect(), 0.0))
+    Ok(Some(settings.interval(estimate, means.collect(), 0.0)))
+}
+
+/// Why the mean of so many pictures has no interval, if it has none.
+pub fn too_few_values(pictures: usize) -> Option<String> {
+    (pictures < LEAST_VALUES).then(|| {
+        format!(
+            "no intervals of {}: resampling fewer than {LEAST_VALUES} says next to nothing of other pictures",
+            counted(pictures, "picture")
+        )
+    })
 }
 
 /// The Fréchet distance of all pictures, and how far it would move with other pictures of the same number. Whole parts
@@ -152,7 +170,11 @@ mod tests {
     fn the_spread_of_a_mean() {
         let values = uniform(5, 400);
         let settings = BootstrapSettings::default();
-        let found = bootstrap_mean(&values, &settings).unwrap();
+        let mean = |values: &[f64], settings: &BootstrapSettings| {
+            let found = bootstrap_mean(values, settings).unwrap();
+            found.expect("there are enough values")
+        };
+        let found = mean(&values, &settings);
         let expected = (1.0_f64 / 3.0 / 400.0).sqrt();
         assert!(
             (found.standard_error / expected - 1.0).abs() < 0.15,
@@ -161,14 +183,28 @@ mod tests {
         for side in [found.estimate - found.low, found.high - found.estimate] {
             assert!((side / (1.96 * expected) - 1.0).abs() < 0.25, "{found:?}");
         }
-        assert_eq!(bootstrap_mean(&values, &settings).unwrap(), found);
+        assert_eq!(mean(&values, &settings), found);
         let other = BootstrapSettings {
             seed: 1,
             ..settings
         };
-        assert_ne!(bootstrap_mean(&values, &other).unwrap(), found);
-        let constant = bootstrap_mean(&[2.5; 10], &settings).unwrap();
+        assert_ne!(mean(&values, &other), found);
+        let constant = mean(&[2.5; 10], &settings);
         assert_eq!([constant.low, constant.high], [2.5, 2.5]);
+    }
+
+    #[test]
+    fn few_values_have_no_interval() {
+        let settings = BootstrapSettings::default();
+        let values = [1.0, 2.0, 3.0, 4.0, 5.0];
+        for count in 1..LEAST_VALUES {
+            assert_eq!(bootstrap_mean(&values[..count], &settings).unwrap(), None);
+            assert!(too_few_values(count).is_some());
+        }
+        let found = bootstrap_mean(&values, &settings).unwrap().unwrap();
+        assert!(found.low < 3.0 && 3.0 < found.high, "{found:?}");
+        assert_eq!(too_few_values(LEAST_VALUES), None);
+        assert!(too_few_values(1).is_some_and(|text| text.contains("1 picture:")));
     }
 
     /// Of one feature whose means are 5 apart: about the square of the distance of means, which spreads by 2 · 5 · σ /

@@ -22,11 +22,15 @@ pub struct LikelihoodMeter {
 pub struct LikelihoodFigures {
     pub pictures: usize,
     pub codes_per_picture: usize,
-    /// Minus the log-probability, the mean over codes, and where it lies if other pictures were measured.
-    pub nats_per_code: Interval,
+    /// Minus the log-probability, the mean over codes.
+    pub nats_per_code: f64,
+    /// Where it lies if other pictures were measured; none of too few pictures.
+    pub interval: Option<Interval>,
     pub bits_per_code: f64,
-    /// Bits of all codes of a picture for each of its numbers (three per pixel): what the picture's codes would take in
-    /// a file. It is no likelihood of the pixels, which the codes do not determine.
+    /// Bits of all codes of a picture for each of its pixels: what the picture's codes would take in a file. It is no
+    /// likelihood of the pixels, which the codes do not determine.
+    pub bits_per_pixel: f64,
+    /// The same for each number of a picture, three to a pixel.
     pub bits_per_dimension: f64,
     /// What knowing nothing costs, in nats per code: the logarithm of the number of codes.
     pub log_codebook_size: f64,
@@ -34,8 +38,8 @@ pub struct LikelihoodFigures {
     pub unigram_entropy: f64,
     /// Nats of every position, in the order in which the prior draws.
     pub by_position: Vec<f64>,
-    /// The standard error of each of these; 0 for a single picture.
-    pub error_by_position: Vec<f64>,
+    /// The standard error of each of these; none of too few pictures.
+    pub error_by_position: Option<Vec<f64>>,
 }
 
 impl LikelihoodMeter {
@@ -89,18 +93,21 @@ impl LikelihoodMeter {
         &self.codes
     }
 
-    /// The figures of the pictures so far, of which each has so many `dimensions`: height · width · channels.
+    /// The figures of the pictures so far, of which each has so many `pixels` of three numbers.
     ///
     /// # Errors
     /// No pictures, or settings that make no sense.
     pub fn figures(
         &self,
-        dimensions: usize,
+        pixels: usize,
         settings: &BootstrapSettings,
     ) -> Result<LikelihoodFigures> {
-        let nats_per_code = bootstrap_mean(&self.pictures, settings)?;
+        let interval = bootstrap_mean(&self.pictures, settings)?;
         let (count, codes) = (self.pictures.len() as f64, self.sums.len());
-        let bits_per_code = nats_per_code.estimate / LN_2;
+        let nats_per_code = self.pictures.iter().sum::<f64>() / count;
+        let bits_per_code = nats_per_code / LN_2;
+        let bits_per_pixel = bits_per_code * codes as f64 / pixels.max(1) as f64;
+        let errors = interval.is_some();
         let error = |&[sum, squares]: &[f64; 2]| {
             let scatter = (squares - sum * sum / count).max(0.0);
             (scatter / (count - 1.0).max(1.0) / count).sqrt()
@@ -109,12 +116,14 @@ impl LikelihoodMeter {
             pictures: self.pictures.len(),
             codes_per_picture: codes,
             nats_per_code,
+            interval,
             bits_per_code,
-            bits_per_dimension: bits_per_code * codes as f64 / dimensions.max(1) as f64,
+            bits_per_pixel,
+            bits_per_dimension: bits_per_pixel / 3.0,
             log_codebook_size: (self.codes.counts().len() as f64).ln(),
             unigram_entropy: self.codes.figures().entropy * LN_2,
             by_position: self.sums.iter().map(|sums| sums[0] / count).collect(),
-            error_by_position: self.sums.iter().map(error).collect(),
+            error_by_position: errors.then(|| self.sums.iter().map(error).collect()),
         })
     }
 }
@@ -126,18 +135,27 @@ mod tests {
     #[test]
     fn figures_by_hand() {
         let mut meter = LikelihoodMeter::new(2, 8).unwrap();
-        meter.add(&[1.0, 3.0], &[0, 1]).unwrap();
-        meter.add(&[2.0, 6.0], &[2, 3]).unwrap();
-        let found = meter.figures(12, &BootstrapSettings::default()).unwrap();
-        assert_eq!((found.pictures, found.codes_per_picture), (2, 2));
-        assert_eq!(found.nats_per_code.estimate, 3.0);
+        for _ in 0..4 {
+            meter.add(&[1.0, 3.0], &[0, 1]).unwrap();
+            meter.add(&[2.0, 6.0], &[2, 3]).unwrap();
+        }
+        let found = meter.figures(4, &BootstrapSettings::default()).unwrap();
+        assert_eq!((found.pictures, found.codes_per_picture), (8, 2));
+        assert_eq!(found.nats_per_code, 3.0);
+        assert_eq!(
+            found.interval.as_ref().map(|found| found.estimate),
+            Some(3.0)
+        );
         assert!((found.bits_per_code - 3.0 / LN_2).abs() < 1e-12);
+        assert!((found.bits_per_pixel - 3.0 / LN_2 * 2.0 / 4.0).abs() < 1e-12);
         assert!((found.bits_per_dimension - 3.0 / LN_2 * 2.0 / 12.0).abs() < 1e-12);
         assert!((found.log_codebook_size - 8_f64.ln()).abs() < 1e-12);
         assert!((found.unigram_entropy - 4_f64.ln()).abs() < 1e-12);
         assert_eq!(found.by_position, [1.5, 4.5]);
-        // Values 1 apart and 3 apart: half of that is the error of a mean of two.
-        for (error, expected) in found.error_by_position.iter().zip([0.5, 1.5]) {
+        // Eight values, half of them 1 (and 3) above the others: squares of differences from the mean add up to 2 (and
+        // 18), over 7 · 8.
+        let expected = [2.0_f64, 18.0].map(|squares| (squares / 56.0).sqrt());
+        for (error, expected) in found.error_by_position.unwrap().iter().zip(expected) {
             assert!((error - expected).abs() < 1e-12, "{error}");
         }
     }
@@ -154,6 +172,7 @@ mod tests {
         assert!(meter.add(&[1.0, 1.0], &[0, 8]).is_err());
         meter.add(&[1.0, 1.0], &[0, 7]).unwrap();
         let found = meter.figures(12, &BootstrapSettings::default()).unwrap();
-        assert_eq!((found.pictures, found.error_by_position[0]), (1, 0.0));
+        assert_eq!((found.pictures, found.nats_per_code), (1, 1.0));
+        assert!(found.interval.is_none() && found.error_by_position.is_none());
     }
 }

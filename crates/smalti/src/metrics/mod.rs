@@ -36,7 +36,9 @@ mod statistics_file;
 #[cfg(test)]
 mod testing;
 
-pub use bootstrap::{BootstrapSettings, Interval, bootstrap_frechet, bootstrap_mean};
+pub use bootstrap::{
+    BootstrapSettings, Interval, LEAST_VALUES, bootstrap_frechet, bootstrap_mean, too_few_values,
+};
 pub use chunks::ChunkedStatistics;
 pub use classifier::Classifier;
 pub use collector::{CollectorSettings, FeatureCollector, PictureFeatures};

@@ -58,11 +58,11 @@ pub struct ReconstructionFigures {
     pub perplexity: f64,
 }
 
-/// Where the means lie.
+/// Where the means lie; no intervals of too few files.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReconstructionIntervals {
-    pub pixel_loss: Interval,
-    pub psnr: Interval,
+    pub pixel_loss: Option<Interval>,
+    pub psnr: Option<Interval>,
     pub lpips: Option<Interval>,
     pub ssim: Option<Interval>,
     pub ms_ssim: Option<Interval>,
@@ -180,9 +180,10 @@ impl<'a> ReconstructionMeter<'a> {
         };
         let optional = |value: fn(&Likeness) -> Option<f64>| {
             let values: Option<Vec<f64>> = self.pictures.iter().map(value).collect();
-            values
-                .map(|values| bootstrap_mean(&means_by_source(&values, sources), settings))
-                .transpose()
+            match values {
+                Some(values) => bootstrap_mean(&means_by_source(&values, sources), settings),
+                None => Ok(None),
+            }
         };
         Ok(ReconstructionIntervals {
             pixel_loss: interval(|picture| picture.pixel_loss)?,

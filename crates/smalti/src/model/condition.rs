@@ -3,7 +3,7 @@
 
 use super::{Model, ModelInfo};
 use crate::checkpoint::{TensorMap, load_parameters};
-use crate::data::{Kind, Raster, reason};
+use crate::data::{Kind, Object, Raster, reason};
 use crate::error::{Error, Result};
 use crate::initializer::Initializer;
 use crate::prior::PriorConfig;
@@ -26,8 +26,10 @@ pub struct Given {
     pub class: Option<String>,
     /// A file with the second picture: a label map, depth, edges, a pose, or what is to be made larger.
     pub picture: Option<PathBuf>,
-    /// A file with the objects and their boxes.
+    /// A file with the objects and their boxes,
     pub layout: Option<PathBuf>,
+    /// or the objects themselves.
+    pub objects: Option<Vec<Object>>,
     pub text: Option<String>,
     /// The folder of the text encoder.
     pub text_encoder: Option<PathBuf>,
@@ -42,6 +44,8 @@ pub struct GivenCondition {
     pub conditioning: Arc<dyn Conditioning>,
     /// To look at, as large as the picture that is drawn; classes, texts and coordinates have none.
     pub picture: Option<RgbImage>,
+    /// Width and height of the file, and of the picture that it was brought to, where a person would not expect that.
+    pub fitted: Option<[(u32, u32); 2]>,
 }
 
 /// Whether a prior's condition goes with the tokenizer of its pictures.
@@ -136,6 +140,7 @@ impl Model {
         Ok(GivenCondition {
             conditioning,
             picture: None,
+            fitted: None,
         })
     }
 
@@ -146,17 +151,17 @@ impl Model {
         grid: [usize; 2],
     ) -> Result<GivenCondition> {
         let (config, _) = self.require_prior()?;
-        let path = needed(
-            &given.layout,
-            &config.condition,
-            "a file of objects with --condition",
-        )?;
-        let objects = read_objects(path, condition)?;
+        let what = "a file of objects with --condition";
+        let objects = match &given.objects {
+            Some(objects) => objects.clone(),
+            None => read_objects(needed(&given.layout, &config.condition, what)?, condition)?,
+        };
         let layout = PictureLayout::new(condition, objects, Some(given.seed))?;
         let [height, width] = self.tokenizer_config.pixels_of(grid);
         Ok(GivenCondition {
             picture: Some(layout.picture((width as u32, height as u32))?),
             conditioning: Arc::new(layout),
+            fitted: None,
         })
     }
 
@@ -170,17 +175,25 @@ impl Model {
         let (config, _) = self.require_prior()?;
         let raster = Raster::read(path, picture.kind, self.background())?;
         let [height, width] = self.tokenizer_config.pixels_of(grid);
-        let raster = raster.covering(width as u32, height as u32)?;
+        let (own, wanted) = (raster.dimensions(), (width as u32, height as u32));
+        let same_proportions =
+            u64::from(own.0) * u64::from(wanted.1) == u64::from(own.1) * u64::from(wanted.0);
+        // What is to be made larger is of another size by its nature.
+        let expected = own == wanted || (picture.made.is_some() && same_proportions);
+        let raster = raster.covering(wanted.0, wanted.1)?;
         let raster = match picture.made {
             Some(made) => made.coarse(&raster)?,
             None => raster,
         };
-        let own = [config.rows, config.columns];
+        let trained = [config.rows, config.columns];
         let tokenizer = self.condition_tokenizer();
-        let codes = picture.codes.of_picture(tokenizer, &raster, grid, own)?;
+        let codes = picture
+            .codes
+            .of_picture(tokenizer, &raster, grid, trained)?;
         Ok(GivenCondition {
             conditioning: Arc::new(codes),
             picture: Some(raster.to_image()),
+            fitted: (!expected).then_some([own, wanted]),
         })
     }
 
@@ -218,7 +231,7 @@ impl Given {
             ),
             (self.picture.is_some(), pictures, "a picture"),
             (
-                self.layout.is_some(),
+                self.layout.is_some() || self.objects.is_some(),
                 matches!(condition, Condition::Layout(_)),
                 "a layout",
             ),
@@ -230,11 +243,22 @@ impl Given {
         ];
         match all.into_iter().find(|(given, used, _)| *given && !used) {
             Some((_, _, what)) => Err(Error::input(format!(
-                "{what} is given, but the condition of this prior is {}",
-                condition.name()
+                "{what} is given, but the condition of this prior is {}: {}",
+                condition.name(),
+                how_given(condition)
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// How a person gives a condition.
+fn how_given(condition: &Condition) -> &'static str {
+    match condition {
+        Condition::None(_) | Condition::Coord(_) => "leave it out",
+        Condition::Class(_) => "give that with --class",
+        Condition::Text(_) => "give that with --text",
+        _ => "give that with --condition",
     }
 }
 
@@ -368,10 +392,12 @@ mod tests {
         };
         let conditioning = model.conditioning(&given, [4, 4]).unwrap();
         assert_eq!(conditioning.picture.unwrap().dimensions(), (16, 16));
+        assert_eq!(conditioning.fitted, None);
         assert_eq!(conditioning.conditioning.tokens(&whole()), expected);
         // A larger picture: the map is scaled to it.
         let large = model.conditioning(&given, [6, 8]).unwrap();
         assert_eq!(large.conditioning.tokens(&whole()).len(), 16);
+        assert_eq!(large.fitted, Some([(16, 16), (32, 24)]));
         let refused = |given: &Given| match model.conditioning(given, [4, 4]) {
             Ok(_) => panic!("not refused"),
             Err(error) => error.to_string(),
@@ -381,7 +407,11 @@ mod tests {
             class: Some("0".into()),
             ..given.clone()
         };
-        assert!(refused(&class).contains("a class is given"));
+        let message = refused(&class);
+        assert!(
+            message.contains("a class is given") && message.contains("--condition"),
+            "{message}"
+        );
         std::fs::write(&path, "no picture").unwrap();
         let message = refused(&given);
         assert_eq!(message.matches("map.png").count(), 1, "{message}");

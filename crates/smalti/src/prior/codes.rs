@@ -200,6 +200,12 @@ impl CodeSet {
 
     /// Refuses codes of another tokenizer.
     pub fn check_tokenizer(&self, model: &Model, path: &Path) -> Result<()> {
+        if !self.tokenizer_hash.is_empty() && self.tokenizer_hash != model.tokenizer_hash() {
+            return Err(Error::file(
+                path,
+                "these codes were made by another tokenizer than this model's: encode the pictures again with this one",
+            ));
+        }
         let codebook = model.tokenizer_config.codes();
         if let Some(code) = self.codes.iter().find(|&&code| code as usize >= codebook) {
             return Err(Error::file(
@@ -217,13 +223,7 @@ impl CodeSet {
                 ),
             ));
         }
-        if self.tokenizer_hash.is_empty() || self.tokenizer_hash == model.tokenizer_hash() {
-            return Ok(());
-        }
-        Err(Error::file(
-            path,
-            "these codes were made by another tokenizer than this model's: encode the pictures again with this one",
-        ))
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stage 2, the transformer (paper section 3.2) or another network: how codes compose, and how it is trained.
 
+pub mod annotations;
 pub mod codes;
 pub mod condition;
 pub mod config;

@@ -3,6 +3,7 @@
 use super::config::PriorConfig;
 use super::train::PriorJob;
 use super::trainer::PriorTrainer;
+use crate::counted;
 use crate::training::plan::{PROGRAM, bytes, duration};
 use burn::module::Module;
 
@@ -31,11 +32,11 @@ pub(super) fn describe(
     };
     let mut lines = vec![
         format!(
-            "data      {}: {} pictures to train on{squares}{mirrored}, {} held back; {} codes each",
+            "data      {}: {} to train on{squares}{mirrored}, {} held back; {} each",
             training.data.display(),
-            pictures[0],
+            counted(pictures[0], "picture"),
             pictures[1],
-            config.codes()
+            counted(config.codes(), "code")
         ),
         format!(
             "network   {}, condition {}: {:.2} M parameters",

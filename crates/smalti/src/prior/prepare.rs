@@ -12,7 +12,8 @@ use super::source::{ConditionSource, Material};
 use super::squares::{Cutter, Squares};
 use super::store::{StoreWriter, StoredCodes};
 use super::train::PriorJob;
-use crate::data::{self, Dataset, Kind, KindName};
+use crate::counted;
+use crate::data::{self, BadFile, Dataset, Kind, KindName};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::training::{Event, Observer, skipped_pictures};
@@ -20,6 +21,9 @@ use std::path::PathBuf;
 
 /// Squares that are held in memory at a time while codes are computed, mirrored ones not counted.
 const CHUNK: usize = 2048;
+
+/// How many pictures that cannot be used an error names.
+const NAMED: usize = 3;
 
 /// The picture size: asked for, or the one the tokenizer was trained on.
 pub(super) fn picture_size(job: &PriorJob) -> Result<usize> {
@@ -334,16 +338,21 @@ impl CodeMaker<'_> {
         let cutter = self.cutter(split);
         let items = &split.dataset.items;
         let chunk = (CHUNK / split.crops.max(1)).max(1);
+        let mut skipped = Vec::new();
         for (index, part) in items.chunks(chunk).enumerate() {
             let (squares, bad) = cutter.cut(part, index * chunk)?;
             for note in skipped_pictures(&bad) {
                 observer.event(Event::Note(note));
             }
+            skipped.extend(bad);
+            if cutter.companions.is_some() {
+                self.require_most(&skipped, items.len())?;
+            }
             self.add(split, squares, &mut writer)?;
             observer.event(Event::Note(format!(
-                "codes of {} of {} pictures computed",
+                "codes of {} of {} computed",
                 index * chunk + part.len(),
-                items.len()
+                counted(items.len(), "picture")
             )));
         }
         let model = &self.job.tokenizer;
@@ -351,6 +360,23 @@ impl CodeMaker<'_> {
             true => StoredCodes::open(&path, model).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// Refuses pictures of which most have a condition that does not fit: a training on the few others is not the one
+    /// that was asked for. One or two are never most: they may be all that were held back.
+    fn require_most(&self, skipped: &[BadFile], pictures: usize) -> Result<()> {
+        if skipped.len() < NAMED || 2 * skipped.len() <= pictures {
+            return Ok(());
+        }
+        let named = skipped.iter().take(NAMED);
+        let named = named.map(|(path, reason)| format!("{}: {reason}", path.display()));
+        Err(Error::input(format!(
+            "more than half of {} cannot be used with their conditions: {}; the files in {} must have the proportions \
+             of their pictures, and label maps no other labels than the tokenizer of the condition",
+            counted(pictures, "picture"),
+            named.collect::<Vec<_>>().join("; "),
+            self.job.recipe.training.condition_data.display()
+        )))
     }
 
     fn add(&self, split: &Split<'_>, mut squares: Squares, writer: &mut StoreWriter) -> Result<()> {

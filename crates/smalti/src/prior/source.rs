@@ -1,19 +1,15 @@
 //! What conditions are made from, beside the pictures themselves: files of the same names, annotations of objects,
 //! captions.
 
+use super::annotations::annotated;
 use super::condition::layout::read_objects;
 use super::condition::{Condition, TextCondition};
 use super::recipe::{ConditionKind, PriorTraining};
 use super::squares::Companions;
-use crate::data::coco::CocoFiles;
-use crate::data::open_images::OpenImagesFiles;
-use crate::data::{Dataset, Item, Object, ObjectFilter, ObjectSet, companions};
+use crate::data::{Dataset, Item, Object, ObjectSet, companions};
 use crate::error::{Error, Result};
 use crate::text::{Captions, TextEncoder};
 use std::path::{Path, PathBuf};
-
-/// The table of categories by which a folder is known to be of Open Images.
-const OPEN_IMAGES: &str = "class-descriptions-boxable.csv";
 
 /// What the condition of every picture of a data set is made from.
 pub enum ConditionSource<'a> {
@@ -216,59 +212,4 @@ pub fn encoder_of(condition: &TextCondition, folder: &Path) -> Result<TextEncode
         folder,
         "this is another text encoder than the one that this prior was trained with",
     ))
-}
-
-/// Pictures of `data` whose objects are annotated: in files of COCO's form, or in the tables of Open Images.
-fn annotated(given: &Path, data: &Path, most: usize) -> Result<ObjectSet> {
-    if given.join(OPEN_IMAGES).is_file() {
-        let mut tables = endings(given, "annotations-bbox.csv")?;
-        let (Some(annotations), true) = (tables.pop(), tables.is_empty()) else {
-            return Err(Error::file(
-                given,
-                "this folder must have one table whose name ends in annotations-bbox.csv",
-            ));
-        };
-        let mut files = OpenImagesFiles::in_folder(given, "train");
-        files.annotations = annotations;
-        files.pictures = data.to_path_buf();
-        files.filter.max_objects = most;
-        return files.read();
-    }
-    let annotations = match given.is_dir() {
-        true => endings(given, ".json")?,
-        false => vec![given.to_path_buf()],
-    };
-    if annotations.is_empty() {
-        return Err(Error::file(
-            given,
-            format!(
-                "there are no annotations in it: neither .json files of COCO's form nor {OPEN_IMAGES}"
-            ),
-        ));
-    }
-    CocoFiles {
-        annotations,
-        pictures: data.to_path_buf(),
-        filter: ObjectFilter {
-            max_objects: most,
-            ..ObjectFilter::COCO
-        },
-        crowds_are_groups: true,
-    }
-    .read()
-}
-
-/// The files of a folder whose names end so, sorted.
-fn endings(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        found.push(entry.map_err(|error| Error::io(folder, error))?.path());
-    }
-    found.retain(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(ending) && !name.starts_with('.')
-    });
-    found.sort();
-    Ok(found)
 }

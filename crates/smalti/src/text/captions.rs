@@ -8,6 +8,7 @@ use std::path::Path;
 use rand::RngExt;
 
 use super::table::{Row, Rows};
+use crate::counted;
 use crate::data::random::{Purpose, stream};
 use crate::data::{Dataset, Item};
 use crate::error::{Error, Result};
@@ -88,9 +89,9 @@ impl Captions {
         Err(Error::file(
             place,
             format!(
-                "no caption for {} of {} pictures: {}{more}",
+                "no caption for {} of {}: {}{more}",
                 without.len(),
-                dataset.len(),
+                counted(dataset.len(), "picture"),
                 named.join(", ")
             ),
         ))

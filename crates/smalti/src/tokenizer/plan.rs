@@ -5,6 +5,7 @@ use super::perceptual::Lpips;
 use super::recipe::TokenizerTraining;
 use super::train::TokenizerJob;
 use super::trainer::TokenizerTrainer;
+use crate::counted;
 use crate::data::KindName;
 use crate::ops::Precision;
 use crate::training::Budget;
@@ -30,9 +31,9 @@ pub fn describe(
     }
     let mut lines = vec![
         format!(
-            "data      {}: {} pictures to train on, {} held back",
+            "data      {}: {} to train on, {} held back",
             training.data.display(),
-            pictures[0],
+            counted(pictures[0], "picture"),
             pictures[1]
         ),
         format!(

@@ -28,8 +28,9 @@ const CACHED: usize = 2 << 30;
 
 /// What to train, and where to.
 ///
-/// ```no_run
+/// ```
 /// use smalti::Device;
+/// use smalti::data::{drawn::draw, write_png};
 /// use smalti::tokenizer::{self, TokenizerJob, TokenizerRecipe, presets};
 /// use smalti::training::{Event, Observer};
 ///
@@ -43,19 +44,33 @@ const CACHED: usize = 2 << 30;
 ///     }
 /// }
 ///
+/// let folder = tempfile::tempdir()?;
+/// let photos = folder.path().join("photos");
+/// std::fs::create_dir(&photos)?;
+/// for index in 0..6 {
+///     write_png(&photos.join(format!("{index}.png")), &draw(0, index, 16))?;
+/// }
 /// let mut recipe = TokenizerRecipe::default();
-/// presets::apply(&mut [&mut recipe.network, &mut recipe.training], &["small", "f4"])?;
-/// recipe.training.data = "photos".into();
+/// presets::apply(&mut [&mut recipe.network, &mut recipe.training], &["tiny", "f4"])?;
+/// recipe.training.data = photos;
 /// recipe.training.perceptual = "none".into();
+/// recipe.training.steps = 2;
+/// recipe.training.batch = 4;
+/// recipe.training.size = 16;
+/// # recipe.network.resolution = 16;
+/// # recipe.network.codebook_size = 32;
+/// # recipe.training.discriminator_layers = 1;
+/// # recipe.training.discriminator_ramp = 0.0;
+/// # recipe.training.kmeans_step = 0;
 /// let job = TokenizerJob {
 ///     recipe,
-///     out: "runs/photos".into(),
+///     out: folder.path().join("run"),
 ///     resume: false,
 ///     lpips: None,
 /// };
 /// let trained = tokenizer::train(job, &Device::flex(), &mut Silent)?;
-/// println!("{} steps", trained.model.info.step);
-/// # Ok::<(), smalti::Error>(())
+/// assert_eq!(trained.model.info.step, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct TokenizerJob {
     pub recipe: TokenizerRecipe,

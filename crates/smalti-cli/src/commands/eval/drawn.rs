@@ -2,8 +2,8 @@
 
 use super::Steps;
 use super::features::Sizing;
-use crate::commands::conditions::{ConditionArgs, conditions};
-use crate::{Common, models, parse_weights};
+use crate::commands::conditions::{ConditionArgs, conditions, fitting_notes};
+use crate::{Common, models, parse_weights, progress};
 use clap::Args;
 use image::RgbImage;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ impl SamplingArgs {
             ..SampleOptions::default()
         };
         options.check()?;
-        let requests = self.requests(&model, seed)?;
+        let requests = self.requests(common, &model, seed)?;
         let (config, gpt) = model.take_prior()?;
         let sampler = Sampler::new(gpt, &config, model.tokenizer_config.codes(), options)?;
         Ok(Drawing {
@@ -87,11 +87,14 @@ impl SamplingArgs {
         })
     }
 
-    fn requests(&self, model: &Model, seed: u64) -> Result<Vec<Request>> {
+    fn requests(&self, common: &Common, model: &Model, seed: u64) -> Result<Vec<Request>> {
         let (config, _) = model.require_prior()?;
         let choices = self.condition.choices(config, true, seed)?;
         let grid = [config.rows, config.columns];
         let given = conditions(model, &choices, (self.n, grid, seed), false)?;
+        for note in fitting_notes(&given) {
+            progress::note(common, note);
+        }
         let request = |(index, given): (usize, GivenCondition)| {
             let seed = picture_seed(seed, index);
             Request::new(given.conditioning, config.codes(), seed)

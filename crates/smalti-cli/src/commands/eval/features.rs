@@ -15,7 +15,7 @@ use smalti::metrics::{
     FeatureNetwork, FigureNames, InceptionScore, KernelDistanceSettings, PictureFeatures,
     SetFigures,
 };
-use smalti::{Error, Result};
+use smalti::{Error, Result, counted};
 use std::path::{Path, PathBuf};
 
 /// Pictures that are read and measured at a time.
@@ -332,8 +332,9 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
         None => "published statistics".to_string(),
     };
     let about = format!(
-        "{} pictures to {others}, {} features",
-        frechet.pictures, frechet.dimensions
+        "{} to {others}, {}",
+        counted(frechet.pictures, "picture"),
+        counted(frechet.dimensions, "feature")
     );
     let value = decimals(frechet.distance);
     let mut figures = vec![
@@ -351,18 +352,19 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
     }
     if let Some(kernel) = kernel {
         let about = format!(
-            "± {:.3}: {} subsets of {} pictures",
+            "± {:.3}: {} of {}",
             1e3 * kernel.standard_deviation,
-            kernel.subsets,
-            kernel.subset_size
+            counted(kernel.subsets, "subset"),
+            counted(kernel.subset_size, "picture")
         );
         let value = format!("{:.3} · 10⁻³", 1e3 * kernel.mean);
         figures.push(Figure::new(&names.kernel, value).about(about));
     }
     if let Some(manifold) = manifold {
         let about = format!(
-            "{} pictures to {}",
-            manifold.generated_pictures, manifold.real_pictures
+            "{} to {}",
+            counted(manifold.generated_pictures, "picture"),
+            manifold.real_pictures
         );
         for (name, value) in [
             ("precision", manifold.precision),
@@ -380,8 +382,10 @@ pub fn comparison_figures(found: &Comparison, names: &FigureNames) -> Vec<Figure
 pub fn score_figure(score: &InceptionScore, names: &FigureNames) -> Figure {
     let value = format!("{:.3}", score.mean);
     Figure::new(&names.score, value).about(format!(
-        "± {:.3} over {} parts of {} pictures",
-        score.standard_deviation, score.splits, score.pictures
+        "± {:.3} over {} of {}",
+        score.standard_deviation,
+        counted(score.splits, "part"),
+        counted(score.pictures, "picture")
     ))
 }
 

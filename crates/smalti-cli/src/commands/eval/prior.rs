@@ -8,7 +8,7 @@ use crate::{Common, models, progress};
 use clap::Args;
 use serde_json::json;
 use smalti::data::{BadFile, Dataset, Item, none_readable};
-use smalti::metrics::{BootstrapSettings, LikelihoodFigures, LikelihoodMeter};
+use smalti::metrics::{BootstrapSettings, LikelihoodFigures, LikelihoodMeter, too_few_values};
 use smalti::model::Model;
 use smalti::prior::condition::Condition;
 use smalti::prior::maker::SequenceMaker;
@@ -167,7 +167,7 @@ impl EvalPrior {
             ..BootstrapSettings::default()
         };
         Ok(Measured {
-            figures: meter.figures(training.size * training.size * 3, &settings)?,
+            figures: meter.figures(training.size * training.size, &settings)?,
             counts: meter.codes().counts().to_vec(),
             skipped: skipped.len(),
         })
@@ -175,13 +175,12 @@ impl EvalPrior {
 
     fn findings(&self, model: &Model, measured: &Measured, training: &PriorTraining) -> Findings {
         let found = &measured.figures;
-        let nats = &found.nats_per_code;
         let per_code = |nats: f64| format!("{nats:.4} nats/code");
         let figures = vec![
-            Figure::new("NLL", per_code(nats.estimate)).within(Some(nats), 4),
+            Figure::new("NLL", per_code(found.nats_per_code)).within(found.interval.as_ref(), 4),
             Figure::new("", format!("{:.4} bits/code", found.bits_per_code)),
-            Figure::new("", format!("{:.5} bits/dim", found.bits_per_dimension))
-                .about("of the codes, for each of the picture's numbers; no likelihood of pixels"),
+            Figure::new("", format!("{:.4} bits/pixel", found.bits_per_pixel))
+                .about("of the codes, for each pixel they stand for; no likelihood of pixels"),
             Figure::new("log K", per_code(found.log_codebook_size)).about("knowing nothing"),
             Figure::new("unigram", per_code(found.unigram_entropy))
                 .about("knowing the frequencies of these very codes"),
@@ -199,12 +198,12 @@ impl EvalPrior {
             "resize": (training.resize > 0).then_some(training.resize),
             "filter": training.transform().filter,
             "crop": "middle square",
-            "interval": "bootstrap over pictures",
+            "interval": found.interval.as_ref().map(|_| "bootstrap over pictures"),
             "precision": model.tokenizer.precision,
             "seed": self.seed,
             "version": env!("CARGO_PKG_VERSION"),
         });
-        let warnings = Vec::new();
+        let warnings: Vec<String> = too_few_values(found.pictures).into_iter().collect();
         Findings {
             json: json!({"figures": found, "warnings": warnings, "protocol": protocol}),
             figures,
@@ -215,7 +214,9 @@ impl EvalPrior {
     fn page(&self, findings: &Findings, measured: &Measured, config: &PriorConfig) -> Page {
         let mut page = findings.page(&format!("Likelihood under {}", self.model.display()));
         page.heading("Code by code");
-        page.text("The band reaches 1.96 standard errors to either side.");
+        if measured.figures.error_by_position.is_some() {
+            page.text("The band reaches 1.96 standard errors to either side.");
+        }
         page.plot(&by_position(&measured.figures));
         if config.order.is_raster() {
             page.table(
@@ -277,8 +278,9 @@ fn class_numbers(condition: &Condition, dataset: &Dataset) -> Result<Vec<i64>> {
 }
 
 fn by_position(found: &LikelihoodFigures) -> String {
-    let errors = found.by_position.iter().zip(&found.error_by_position);
-    let intervals = errors.map(|(mean, error)| (mean - 1.96 * error, mean + 1.96 * error));
+    let errors = found.error_by_position.iter().flatten();
+    let intervals = found.by_position.iter().zip(errors);
+    let intervals = intervals.map(|(mean, error)| (mean - 1.96 * error, mean + 1.96 * error));
     let constant = |name: &str, value: f64| {
         let last = found.by_position.len().saturating_sub(1) as f64;
         Line::new(name, vec![(0.0, value), (last, value)])

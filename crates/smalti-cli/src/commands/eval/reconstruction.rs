@@ -16,8 +16,9 @@ use smalti::data::{
 };
 use smalti::metrics::reconstruction::images;
 use smalti::metrics::{
-    BootstrapSettings, Comparison, FeatureCollector, FeatureNetwork, ReconstructionFigures,
-    ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow,
+    BootstrapSettings, Comparison, FeatureCollector, FeatureNetwork, Likeness,
+    ReconstructionFigures, ReconstructionIntervals, ReconstructionMeter, Reference, SsimWindow,
+    too_few_values,
 };
 use smalti::model::Model;
 use smalti::tokenizer::Lpips;
@@ -87,6 +88,15 @@ struct Shown {
     pair: [RgbImage; 2],
 }
 
+/// Crops of all pictures, as many of each.
+struct Crops {
+    loader: Loader,
+    /// How many there are.
+    total: usize,
+    /// Of each so far, the number of its picture in the data set.
+    sources: Vec<usize>,
+}
+
 /// Both sides of a Fréchet distance of reconstructions.
 struct Sides<'a> {
     network: &'a FeatureNetwork,
@@ -151,50 +161,30 @@ impl EvalReconstruction {
         (lpips, network): (Option<&Lpips>, Option<&FeatureNetwork>),
         (dataset, transform): (Dataset, Transform),
     ) -> Result<Measured> {
-        let total = dataset.items.len() * self.crops as usize;
-        let config = LoaderConfig {
-            batch: BATCH.min(total),
-            kind: Kind::Pictures,
-            transform,
-            background: model.background(),
-            seed: self.seed,
-            workers: 2,
-            first_step: 0,
-            cache_bytes: 1 << 30,
-        };
         let dataset = Arc::new(dataset);
-        let mut loader = Loader::new(Arc::clone(&dataset), config)?;
+        let mut crops = self.crops(&dataset, model, transform)?;
         let codes = model.tokenizer_config.codes();
         let mut meter = ReconstructionMeter::new(&model.tokenizer, codes, lpips).with_similarity();
         let mut sides = network.map(|network| self.sides(network)).transpose()?;
-        let (mut sources, mut extremes) = (Vec::new(), Extremes::default());
-        let mut steps = Steps::new(common, total, "crops");
-        while sources.len() < total {
-            let batch = loader.next()?;
-            let count = batch.indices.len().min(total - sources.len());
-            let indices = batch.indices[..count].to_vec();
-            let pixels = batch.into_tensor(&models::device()).narrow(0, 0, count);
+        let mut extremes = self.report.is_wanted().then(Extremes::default);
+        let mut steps = Steps::new(common, crops.total, "crops");
+        while let Some((indices, pixels)) = crops.next()? {
+            let first = crops.sources.len() - indices.len();
             let decoded = meter.add(pixels.clone());
             let name = |place: usize| dataset.items[indices[place]].path.display().to_string();
-            if sides.is_some() || self.report.is_wanted() {
+            if sides.is_some() || extremes.is_some() {
                 let pairs = Pairs::new(pixels, decoded);
                 if let Some(sides) = &mut sides {
                     sides.add(&pairs, name)?;
                 }
-                if self.report.is_wanted() {
-                    let likenesses = &meter.likenesses()[sources.len()..];
-                    for (place, likeness) in likenesses.iter().enumerate() {
-                        extremes.add(likeness.psnr, || {
-                            pairs.shown(place, likeness.psnr, name(place))
-                        });
-                    }
+                if let Some(extremes) = &mut extremes {
+                    extremes.add_all(&meter.likenesses()[first..], &pairs, name);
                 }
             }
-            sources.extend(indices);
-            steps.show(sources.len());
+            steps.show(crops.sources.len());
         }
         drop(steps);
-        let skipped = loader.bad_files();
+        let skipped = crops.loader.bad_files();
         for line in smalti::training::skipped_pictures(&skipped) {
             progress::note(common, line);
         }
@@ -206,14 +196,35 @@ impl EvalReconstruction {
             Some(sides) => Some(self.compare(common, &sides)?),
             None => None,
         };
+        let sources = &crops.sources;
         Ok(Measured {
             figures: meter.figures(),
-            intervals: meter.intervals(&sources, &settings)?,
+            intervals: meter.intervals(sources, &settings)?,
             counts: meter.histogram().counts().to_vec(),
             comparison,
             pictures: sources.iter().collect::<BTreeSet<_>>().len(),
             skipped: skipped.len(),
-            extremes,
+            extremes: extremes.unwrap_or_default(),
+        })
+    }
+
+    /// What is measured, from the first crop on.
+    fn crops(&self, dataset: &Arc<Dataset>, model: &Model, transform: Transform) -> Result<Crops> {
+        let total = dataset.items.len() * self.crops as usize;
+        let config = LoaderConfig {
+            batch: BATCH.min(total),
+            kind: Kind::Pictures,
+            transform,
+            background: model.background(),
+            seed: self.seed,
+            workers: 2,
+            first_step: 0,
+            cache_bytes: 1 << 30,
+        };
+        Ok(Crops {
+            loader: Loader::new(Arc::clone(dataset), config)?,
+            total,
+            sources: Vec::new(),
         })
     }
 
@@ -246,7 +257,7 @@ impl EvalReconstruction {
         json["intervals"] = json!(measured.intervals);
         json["code_counts"] = json!(measured.counts);
         json["features"] = Value::Null;
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = too_few_values(measured.pictures).into_iter().collect();
         if let Some(found) = &measured.comparison {
             let of_features = comparison_figures(found, &names).into_iter();
             // Of reconstructions they are told from those of samples by an r.
@@ -255,7 +266,7 @@ impl EvalReconstruction {
                 ..figure
             }));
             json["features"] = comparison_json(found, &names);
-            warnings.clone_from(&found.warnings);
+            warnings.extend(found.warnings.iter().cloned());
         }
         let protocol = self.protocol(model, measured, network, transform);
         Findings {
@@ -290,7 +301,7 @@ impl EvalReconstruction {
             "lpips": self.perceptual,
             "ssim": measured.figures.ssim.map(|_| SsimWindow::Gaussian.name()),
             "psnr": "of floats in [-1, 1], reconstructions clamped and not rounded; mean over crops",
-            "intervals": "bootstrap over pictures",
+            "intervals": measured.intervals.psnr.as_ref().map(|_| "bootstrap over pictures"),
             "features": network.map(|network| self.features.protocol(Some(network))),
             "precision": model.tokenizer.precision,
             "version": env!("CARGO_PKG_VERSION"),
@@ -315,6 +326,22 @@ impl EvalReconstruction {
         add_curves(&mut page, &self.model);
         page.protocol(findings.protocol());
         Ok(page)
+    }
+}
+
+impl Crops {
+    /// The next crops with the numbers of their pictures, until there have been as many as there are.
+    fn next(&mut self) -> Result<Option<(Vec<usize>, Tensor<4>)>> {
+        let left = self.total - self.sources.len();
+        if left == 0 {
+            return Ok(None);
+        }
+        let batch = self.loader.next()?;
+        let count = batch.indices.len().min(left);
+        let indices = batch.indices[..count].to_vec();
+        self.sources.extend(&indices);
+        let pixels = batch.into_tensor(&models::device()).narrow(0, 0, count);
+        Ok(Some((indices, pixels)))
     }
 }
 
@@ -354,6 +381,13 @@ impl Sides<'_> {
 }
 
 impl Extremes {
+    /// Looks at crops and what they are called, by their places.
+    fn add_all(&mut self, likenesses: &[Likeness], pairs: &Pairs, name: impl Fn(usize) -> String) {
+        for (place, &Likeness { psnr, .. }) in likenesses.iter().enumerate() {
+            self.add(psnr, || pairs.shown(place, psnr, name(place)));
+        }
+    }
+
     /// Keeps a crop if it is one of the best or worst; only then is it made.
     fn add(&mut self, psnr: f64, shown: impl Fn() -> Shown) {
         insert(&mut self.best, psnr, |kept| kept < psnr, &shown);
@@ -381,16 +415,12 @@ fn likeness_figures(
     intervals: &ReconstructionIntervals,
 ) -> Vec<Figure> {
     let psnr = Figure::new("PSNR", format!("{:.2} dB", figures.psnr));
-    let mut rows = vec![psnr.within(Some(&intervals.psnr), 2)];
+    let mut rows = vec![psnr.within(intervals.psnr.as_ref(), 2)];
     for (name, value, interval) in [
         ("SSIM", figures.ssim, &intervals.ssim),
         ("MS-SSIM", figures.ms_ssim, &intervals.ms_ssim),
         ("LPIPS", figures.lpips, &intervals.lpips),
-        (
-            "|x − x̂|",
-            Some(figures.pixel_loss),
-            &Some(intervals.pixel_loss.clone()),
-        ),
+        ("|x − x̂|", Some(figures.pixel_loss), &intervals.pixel_loss),
     ] {
         let row = value.map(|value| Figure::new(name, format!("{value:.4}")));
         rows.extend(row.map(|row| row.within(interval.as_ref(), 4)));

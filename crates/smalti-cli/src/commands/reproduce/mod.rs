@@ -141,7 +141,8 @@ pub struct Reproduce {
         default_value = "1,0.5,0.05,0.005"
     )]
     accept: Vec<f64>,
-    /// rejection: the network that the classifier reads [default: that of --features]
+    /// rejection: the network that the classifier reads; of the one that compares, figures look better than they are
+    /// [default: that of --features]
     #[arg(long, value_name = "NAME|FILE")]
     classifier_features: Option<String>,
     /// One setting of a stage, as tokenizer.key=value or prior.key=value; may be given several times

@@ -19,6 +19,12 @@ const KEPT: usize = 10_000;
 
 pub fn run(bench: &mut Bench<'_>) -> Result<Option<Shown>> {
     let mut notes = Vec::new();
+    if bench.ask.name == Name::Rejection
+        && let Some(note) = same_network(bench)
+    {
+        // Before hours of training as well as beside the figures.
+        progress::note(bench.common, note);
+    }
     let model = match bench.ask.model.clone() {
         Some(model) => model,
         None => {
@@ -39,6 +45,7 @@ pub fn run(bench: &mut Bench<'_>) -> Result<Option<Shown>> {
             if progress::interrupted() {
                 return Ok(None);
             }
+            notes.extend(same_network(bench));
             notes.extend(classifier(bench)?);
             ClassifierArgs::of_file(&file(bench), network_file(classifier_features(bench)))
         }
@@ -116,7 +123,7 @@ fn network_file(text: &str) -> Option<PathBuf> {
 }
 
 /// Trains a classifier of the data's classes, unless there is one; returns what is to be known of it.
-fn classifier(bench: &mut Bench<'_>) -> Result<Vec<String>> {
+fn classifier(bench: &mut Bench<'_>) -> Result<Option<String>> {
     const CELL: &str = "trained classifier";
     if bench.results.get(CELL).is_none() {
         let network = load_network(classifier_features(bench), bench.common)?;
@@ -147,16 +154,20 @@ fn classifier(bench: &mut Bench<'_>) -> Result<Vec<String>> {
     }
     let accuracy = bench.results.get(CELL).map(|outcome| &outcome["accuracy"]);
     let accuracy = accuracy.and_then(Value::as_f64);
-    let mut notes = Vec::new();
-    notes.extend(accuracy.map(|share| {
+    let right = accuracy.map(|share| {
         let percent = 100.0 * share;
         format!("the classifier is right about {percent:.1} % of the pictures that were held back from it")
-    }));
-    if classifier_features(bench) == bench.ask.features {
-        notes.push(
-            "the classifier reads the features that are compared: figures look better than they are, recall tells most"
-                .to_string(),
-        );
-    }
-    Ok(notes)
+    });
+    Ok(right)
+}
+
+/// What is to be said where the classifier's network is the one that measures.
+fn same_network(bench: &Bench<'_>) -> Option<String> {
+    let features = &bench.ask.features;
+    (classifier_features(bench) == features).then(|| {
+        format!(
+            "the classifier reads the features that are compared, those of {features}: figures look better than they \
+             are, and recall tells most; --classifier-features names another network for it"
+        )
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::file::{ClassifierInfo, TrainedHead};
 use super::head::LinearHead;
+use crate::counted;
 use crate::data::{BadFile, Dataset, Item, Transform, none_readable, read_image, square};
 use crate::error::{Error, Result};
 use crate::metrics::{FeatureNetwork, FeatureRows};
@@ -131,7 +132,8 @@ pub(super) fn train(
     let loose = dataset.len() - total;
     if loose > 0 {
         notes.push(format!(
-            "skipped {loose} pictures that lie in no folder of a class"
+            "skipped {} outside of the folders of classes",
+            counted(loose, "picture")
         ));
     }
     Ok((TrainedHead { head, info }, notes))

@@ -4,11 +4,13 @@
 //! same sizes again and again, so buffers go back to a pool instead of to the system.
 
 use super::values::Value;
+use crate::memory::OutOfMemory;
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 use memmap2::MmapMut;
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
+use std::panic::panic_any;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Smaller buffers are left to the allocator, which is good at them.
@@ -78,8 +80,9 @@ impl Pool {
 
 /// Memory for `bytes` bytes straight from the system, so that giving it back leaves no holes in a heap.
 fn map(bytes: usize) -> MmapMut {
-    let map = MmapMut::map_anon(bytes)
-        .unwrap_or_else(|error| panic!("no memory for {bytes} bytes: {error}"));
+    let Ok(map) = MmapMut::map_anon(bytes) else {
+        panic_any(OutOfMemory { bytes });
+    };
     #[cfg(target_os = "linux")]
     if bytes >= LARGE {
         // A wish; without large pages it is merely slower.
@@ -232,6 +235,15 @@ mod tests {
         assert_eq!(pool.idle_bytes, large);
         assert!(pool.take(large / 2).is_none(), "it would waste too much");
         assert!(pool.used_bytes + pool.idle_bytes <= large + SPARE);
+    }
+
+    #[test]
+    fn the_end_of_memory_can_be_told_from_a_bug() {
+        // More than any address space has.
+        let bytes = 1 << 60;
+        let payload = std::panic::catch_unwind(|| map(bytes)).unwrap_err();
+        let found = payload.downcast_ref::<OutOfMemory>();
+        assert_eq!(found, Some(&OutOfMemory { bytes }));
     }
 
     #[test]

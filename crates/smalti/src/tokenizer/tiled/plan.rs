@@ -4,6 +4,7 @@ use super::area::Area;
 use super::memory::Memory;
 use super::tile::{Tile, partition, spread};
 use crate::error::{Error, Result};
+use crate::memory::of_machine;
 use crate::model::Model;
 use crate::tokenizer::family::{Decoder, Encoder};
 use crate::training::plan::bytes;
@@ -46,6 +47,8 @@ pub struct TileOptions {
     pub exact: bool,
     /// Bytes that maps may take; see [`BUDGET`].
     pub budget: f64,
+    /// Bytes that the machine has: what would take more is refused, whatever was asked for.
+    pub memory: f64,
 }
 
 impl Default for TileOptions {
@@ -54,6 +57,7 @@ impl Default for TileOptions {
             tiling: Tiling::Auto,
             exact: false,
             budget: BUDGET,
+            memory: of_machine().unwrap_or(f64::INFINITY),
         }
     }
 }
@@ -78,7 +82,8 @@ impl Plan {
     /// Through the encoder, for a picture of `[height, width]`.
     ///
     /// # Errors
-    /// Tiles were asked for that this network cannot have, or no tiles make the picture small enough.
+    /// Tiles were asked for that this network cannot have, no tiles make the picture small enough, or it would take
+    /// more memory than the machine has.
     pub fn encoder(model: &Model, size: [usize; 2], options: &TileOptions) -> Result<Self> {
         let tokenizer = &model.tokenizer;
         let Encoder::Taming(encoder) = &tokenizer.encoder else {
@@ -174,19 +179,38 @@ fn padded(model: &Model, size: [usize; 2]) -> [usize; 2] {
 fn choose_levels(memory: &Memory, size: [usize; 2], options: &TileOptions) -> Result<usize> {
     let most = memory.most_levels();
     let fits = |levels: &usize| memory.whole(*levels, size) <= options.budget;
-    match options.tiling {
-        Tiling::Off => Ok(0),
-        Tiling::Side(_) if most == 0 => Err(Error::input(
-            "this network looks over the whole picture at its highest resolution, so it cannot run in tiles: say \
-             --tile off",
-        )),
-        Tiling::Side(_) => Ok((1..=most).find(fits).unwrap_or(most)),
-        Tiling::Auto => match (0..=most).find(fits) {
-            Some(levels) => Ok(levels),
-            None if memory.whole(most, size) <= 4.0 * options.budget => Ok(most),
-            None => Err(too_large(memory, size)),
-        },
+    let levels = match options.tiling {
+        Tiling::Off => 0,
+        Tiling::Side(_) if most == 0 => {
+            return Err(Error::input(
+                "this network looks over the whole picture at its highest resolution, so it cannot run in tiles: say \
+                 --tile off",
+            ));
+        }
+        Tiling::Side(_) => (1..=most).find(fits).unwrap_or(most),
+        Tiling::Auto => (0..=most).find(fits).unwrap_or(most),
+    };
+    let needed = memory.whole(levels, size);
+    if needed > options.memory {
+        return Err(beyond_the_machine(size, needed, options));
     }
+    if options.tiling == Tiling::Auto && needed > 4.0 * options.budget {
+        return Err(too_large(memory, size));
+    }
+    Ok(levels)
+}
+
+fn beyond_the_machine([height, width]: [usize; 2], needed: f64, options: &TileOptions) -> Error {
+    let (how, advice) = match options.tiling {
+        Tiling::Off => ("at once", "say --tile auto, or scale it down"),
+        _ => ("in tiles or not", "choose a smaller size"),
+    };
+    Error::input(format!(
+        "a picture of {width} × {height} pixels would take about {}, {how}, and this machine has {} of memory: \
+         {advice}",
+        bytes(needed),
+        bytes(options.memory)
+    ))
 }
 
 fn too_large(memory: &Memory, size: [usize; 2]) -> Error {
@@ -327,6 +351,15 @@ mod tests {
     use super::*;
     use crate::ops::Precision;
 
+    /// On a machine with any amount of memory.
+    fn anywhere(tiling: Tiling) -> TileOptions {
+        TileOptions {
+            tiling,
+            memory: f64::INFINITY,
+            ..TileOptions::default()
+        }
+    }
+
     /// The shape of the authors' networks: two residual blocks in the encoder, three in the decoder, attention at the
     /// lowest resolution.
     fn memory(direction: Direction, multipliers: &[usize]) -> Memory {
@@ -358,7 +391,7 @@ mod tests {
 
     fn plan(direction: Direction, multipliers: &[usize], side: usize) -> Result<Plan> {
         let memory = memory(direction, multipliers);
-        let options = TileOptions::default();
+        let options = anywhere(Tiling::Auto);
         on_two_threads(|| Plan::new(direction, memory, [side; 2], &options))
     }
 
@@ -405,23 +438,43 @@ mod tests {
         for part in ["16384 × 16384", "2048 × 2048", "scale it down", "--tile"] {
             assert!(error.contains(part), "no `{part}` in {error}");
         }
-        let forced = TileOptions {
-            tiling: Tiling::Side(1000),
-            ..TileOptions::default()
-        };
+        let forced = anywhere(Tiling::Side(1000));
         let memory = memory(Direction::Up, &F8);
         let plan = Plan::new(Direction::Up, memory, [16384; 2], &forced).unwrap();
         assert_eq!(plan.tiles(), 17 * 17);
     }
 
     #[test]
+    fn what_is_beyond_the_machine_is_refused_whatever_was_asked_for() {
+        let refused = |tiling: Tiling, size: usize| {
+            let options = TileOptions {
+                memory: 4e9,
+                ..anywhere(tiling)
+            };
+            let memory = memory(Direction::Down, &F8);
+            match Plan::new(Direction::Down, memory, [size; 2], &options) {
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
+            }
+        };
+        // At once, three maps of 128 channels at the highest resolution: 1.6 GB, and 6.4.
+        assert_eq!(refused(Tiling::Off, 1024), None);
+        let error = refused(Tiling::Off, 2048).unwrap();
+        for part in ["2048 × 2048", "6.4 GB", "4.0 GB of memory", "--tile auto"] {
+            assert!(error.contains(part), "no `{part}` in {error}");
+        }
+        assert_eq!(refused(Tiling::Auto, 2048), None);
+        for tiling in [Tiling::Auto, Tiling::Side(512)] {
+            let error = refused(tiling, 65_536).unwrap();
+            assert!(error.contains("a smaller size"), "{error}");
+        }
+    }
+
+    #[test]
     fn attention_at_the_highest_resolution_leaves_no_tiles() {
         let mut memory = memory(Direction::Down, &F8);
         memory.levels[0].attention = true;
-        let options = TileOptions {
-            tiling: Tiling::Side(64),
-            ..TileOptions::default()
-        };
+        let options = anywhere(Tiling::Side(64));
         let error = Plan::new(Direction::Down, memory.clone(), [256; 2], &options).unwrap_err();
         assert!(error.to_string().contains("--tile off"), "{error}");
         let auto = Plan::new(Direction::Down, memory, [64; 2], &TileOptions::default());

