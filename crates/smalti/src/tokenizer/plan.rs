@@ -170,19 +170,16 @@ fn memory(job: &TokenizerJob, parameters: usize) -> f64 {
         0 => training.batch,
         most => training.batch.min(most),
     };
-    let panels = match (training.two_passes, training.micro_batch) {
+    let used_again = match (training.two_passes, training.micro_batch) {
         (false, 0) => fixed,
         _ => fixed + parameters as f64,
     };
-    let panels = 2.0 * panels * floats_per_value(training.precision);
+    // Half a float each, forward and backward.
+    let panels = match training.precision {
+        Precision::F32 => 0.0,
+        Precision::Bf16 => used_again,
+    };
     PROGRAM + 4.0 * (4.0 * parameters as f64 + fixed + panels + at_once as f64 * floats)
-}
-
-fn floats_per_value(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => 1.0,
-        Precision::Bf16 => 0.5,
-    }
 }
 
 /// Floats that the backward pass of the network keeps for one picture: about five feature maps per residual block.

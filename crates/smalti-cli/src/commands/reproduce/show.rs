@@ -45,8 +45,7 @@ impl Shown {
     }
 
     /// What others report, below.
-    pub fn paper(&mut self, reported: Option<&Reported>) {
-        let Some(reported) = reported else { return };
+    pub fn paper(&mut self, reported: &Reported) {
         let texts = |row: &&[&str]| row.iter().map(ToString::to_string).collect();
         let rows: Vec<Vec<String>> = reported.rows.iter().map(texts).collect();
         self.lines.push(String::new());
@@ -118,7 +117,7 @@ mod tests {
             rows: &[&["b", "2"]],
         };
         let mut shown = Shown::table("title", &["name"], &[]);
-        shown.paper(Some(&reported));
+        shown.paper(&reported);
         assert_eq!(shown.lines, ["name", "", "elsewhere", "data  y", "b     2"]);
         assert!(shown.page.html().contains("elsewhere"));
         assert_eq!(millions(2_650_000), "2.65 M");
