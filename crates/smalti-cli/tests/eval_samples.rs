@@ -230,7 +230,7 @@ fn pictures_of_a_reference_that_cannot_be_read_are_skipped_and_counted() {
     refused(
         &samples,
         &against_nothing,
-        &["none of the 1 pictures", "a.png"],
+        &["the only picture could not be read", "a.png"],
     );
 
     // The same as published statistics, once somebody says of which network they are.
