@@ -169,7 +169,24 @@ fn first_line(error: &impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokenizer::TokenizerConfig;
+    use crate::prior::PriorTraining;
+    use crate::tokenizer::{TokenizerConfig, TokenizerTraining};
+
+    /// Both stages declare what they share themselves, with docstrings of their own; this holds their defaults together.
+    #[test]
+    fn settings_of_one_name_have_one_default_in_both_stages() {
+        let (tokenizer, prior) = (
+            object(&TokenizerTraining::default()),
+            object(&PriorTraining::default()),
+        );
+        let different: Vec<&String> = tokenizer
+            .iter()
+            .filter(|(key, value)| prior.get(*key).is_some_and(|other| other != *value))
+            .map(|(key, _)| key)
+            .collect();
+        assert_eq!(different, ["size", "learning_rate"]);
+        assert!(prior.contains_key("checkpoint_minutes") && tokenizer.contains_key("keep"));
+    }
 
     #[test]
     fn a_misspelt_key_is_named_with_the_nearest_right_one() {
