@@ -1,7 +1,7 @@
 //! Samples that are drawn from a model for the comparison.
 
 use crate::common::*;
-use crate::features;
+use crate::{distance_of, features};
 use serde_json::Value;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,20 +53,7 @@ fn samples_are_drawn_and_compared_with_pictures() {
         text(&html),
     ];
     let report = json(&[&drawn[..], &network, &extras].concat());
-    let figures = &report["figures"];
-    assert_eq!(figures["frechet"]["name"], "FD-lite0");
-    assert_eq!(figures["frechet"]["dimensions"], 1280);
-    assert!(figures["frechet"]["extrapolation"]["bias"].is_number());
-    assert_eq!(figures["manifold"]["generated_pictures"], 12);
-    assert!(figures["score"]["mean"].as_f64() >= Some(1.0));
-    assert_eq!(figures["neighbours"].as_array().unwrap().len(), 12);
-    assert!(
-        report["warnings"][0]
-            .as_str()
-            .unwrap()
-            .contains("12 pictures are too few")
-    );
-    assert_eq!(report["protocol"]["samples"]["class"], "all in turn");
+    check_figures(&report);
     let shown = page(&html);
     assert!(shown.contains("the first 12, not chosen") && shown.contains("nearest training"));
 
@@ -85,9 +72,8 @@ fn samples_are_drawn_and_compared_with_pictures() {
     let files = ["eval", "samples", "--samples", text(&out)];
     let reference = ["--reference", text(&data)];
     let again = json(&[&files[..], &network, &reference].concat());
-    let distance = |report: &Value| report["figures"]["frechet"]["distance"].as_f64().unwrap();
     // Decoded one by one, a value may round to the next of 256 levels.
-    assert!((distance(&again) / distance(&report) - 1.0).abs() < 0.02);
+    assert!((distance_of(&again) / distance_of(&report) - 1.0).abs() < 0.02);
 
     // Statistics stand for the pictures, unless they were made in another way.
     let real = ["eval", "samples", "--samples", text(&data)];
@@ -95,7 +81,8 @@ fn samples_are_drawn_and_compared_with_pictures() {
     json(&[&real[..], &network, &save].concat());
     let known = ["--reference", text(&statistics)];
     let by_statistics = json(&[&files[..], &network, &known].concat());
-    assert!((distance(&by_statistics) - distance(&again)).abs() < 1e-6 * distance(&again));
+    let off = distance_of(&by_statistics) - distance_of(&again);
+    assert!(off.abs() < 1e-6 * distance_of(&again));
     fails(
         &[&files[..], &network, &known, &["--size", "8"]].concat(),
         &["picture size", "16", "8"],
@@ -121,6 +108,24 @@ fn samples_are_drawn_and_compared_with_pictures() {
         &[&files[..], &network, &reference].concat(),
         &["odd.png", "20×16", "16×16", "--size"],
     );
+}
+
+/// The figures and warnings of twelve samples, beside pictures.
+fn check_figures(report: &Value) {
+    let figures = &report["figures"];
+    assert_eq!(figures["frechet"]["name"], "FD-lite0");
+    assert_eq!(figures["frechet"]["dimensions"], 1280);
+    assert!(figures["frechet"]["extrapolation"]["bias"].is_number());
+    assert_eq!(figures["manifold"]["generated_pictures"], 12);
+    assert!(figures["score"]["mean"].as_f64() >= Some(1.0));
+    assert_eq!(figures["neighbours"].as_array().unwrap().len(), 12);
+    assert!(
+        report["warnings"][0]
+            .as_str()
+            .unwrap()
+            .contains("12 pictures are too few")
+    );
+    assert_eq!(report["protocol"]["samples"]["class"], "all in turn");
 }
 
 #[test]
@@ -171,9 +176,8 @@ fn samples_under_pictures_are_those_of_sample() {
     assert_eq!(protocol["files"], text(&condition));
     assert!(protocol["class"].is_null() && protocol["texts"].is_null());
     let of_files = measured(&["--samples", text(&out)]);
-    let distance = |report: &Value| report["figures"]["frechet"]["distance"].as_f64().unwrap();
     // Decoded one by one, a value may round to the next of 256 levels.
-    assert!((distance(&of_files) / distance(&of_model) - 1.0).abs() < 0.02);
+    assert!((distance_of(&of_files) / distance_of(&of_model) - 1.0).abs() < 0.02);
     fails(
         &[
             &["eval", "samples"][..],

@@ -73,40 +73,19 @@ fn pictures_of_a_reference_that_cannot_be_read_are_skipped_and_counted() {
     std::fs::write(&broken, "no picture").unwrap();
     let network = place("network.safetensors");
     untrained_classifier(&network, 1);
-    let base = [
-        "eval",
-        "samples",
-        "--features",
-        text(&network),
-        "--frechet-resamples",
-        "0",
-    ];
-    let with = |samples: &Path, more: &[&str]| -> Vec<String> {
-        let all = [&base[..], &["--samples", text(samples)], more].concat();
-        all.into_iter().map(String::from).collect()
-    };
-    let measured = |more: &[&str]| {
-        let arguments = with(&samples, more);
-        json(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    };
     let refused = |samples: &Path, more: &[&str], words: &[&str]| {
-        let arguments = with(samples, more);
-        fails(
-            &arguments.iter().map(String::as_str).collect::<Vec<_>>(),
-            words,
-        )
+        fails(&comparing(&network, samples, more), words)
     };
 
     let against_data = ["--reference", text(&data)];
-    let report = measured(&against_data);
+    let report = json(&comparing(&network, &samples, &against_data));
     assert_eq!(report["protocol"]["reference_pictures"], 6);
     assert_eq!(report["protocol"]["reference_skipped_pictures"], 1);
     assert!(warns(
         &report,
         "1 of 7 pictures of the reference could not be read"
     ));
-    let arguments = with(&samples, &against_data);
-    let output = smalti(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let output = smalti(&comparing(&network, &samples, &against_data));
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(
         errors.contains("skipped ") && errors.contains("broken.png"),
@@ -124,17 +103,34 @@ fn pictures_of_a_reference_that_cannot_be_read_are_skipped_and_counted() {
         &["the only picture could not be read", "a.png"],
     );
 
-    // The same as published statistics, once somebody says of which network they are.
     std::fs::remove_file(&broken).unwrap();
     let npz = place("data.npz");
-    let save = with(&data, &["--save-statistics", text(&npz)]);
-    json(&save.iter().map(String::as_str).collect::<Vec<_>>());
-    let published = ["--reference", text(&npz)];
+    let save = ["--save-statistics", text(&npz)];
+    json(&comparing(&network, &data, &save));
+    check_published(&network, &samples, &npz, distance_of(&report));
+}
+
+/// The arguments that measure samples with a network.
+fn comparing<'a>(network: &'a Path, samples: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let base = [
+        "eval",
+        "samples",
+        "--features",
+        text(network),
+        "--frechet-resamples",
+        "0",
+    ];
+    [&base[..], &["--samples", text(samples)], more].concat()
+}
+
+/// The same as published statistics, once somebody says of which network they are.
+fn check_published(network: &Path, samples: &Path, npz: &Path, other: f64) {
+    let published = ["--reference", text(npz)];
     let words = ["inception-fid", "--reference-network efficientnet-lite0"];
-    refused(&samples, &published, &words);
+    fails(&comparing(network, samples, &published), &words);
     let said = ["--reference-network", "efficientnet-lite0"];
-    let by_statistics = measured(&[published, said].concat());
-    let (one, other) = (distance_of(&by_statistics), distance_of(&report));
+    let by_statistics = json(&comparing(network, samples, &[published, said].concat()));
+    let one = distance_of(&by_statistics);
     assert!((one - other).abs() <= 1e-3 * other, "{one}, not {other}");
     let name = by_statistics["protocol"]["reference"].as_str().unwrap();
     assert!(

@@ -47,16 +47,17 @@ fn one_picture_is_learned_by_heart() {
         .unwrap();
     assert!(nats < 0.05, "{nats} nats per code");
 
-    let picture = data.join("circle/0.png");
-    let (out, codes) = (
-        folder.path().join("samples"),
-        folder.path().join("codes.safetensors"),
-    );
-    let (sampled, encoded) = (folder.path().join("sampled.safetensors"), codes);
+    check_greedy_sample(&prior, &data.join("circle/0.png"), folder.path());
+}
+
+/// The greedy sample is the picture, in codes and to look at.
+fn check_greedy_sample(prior: &Path, picture: &Path, folder: &Path) {
+    let (out, encoded) = (folder.join("samples"), folder.join("codes.safetensors"));
+    let sampled = folder.join("sampled.safetensors");
     succeeds(&[
         "sample",
         "--model",
-        text(&prior),
+        text(prior),
         "-n",
         "1",
         "--top-k",
@@ -69,8 +70,8 @@ fn one_picture_is_learned_by_heart() {
     succeeds(&[
         "encode",
         "--model",
-        text(&prior),
-        text(&picture),
+        text(prior),
+        text(picture),
         "--out",
         text(&encoded),
     ]);
@@ -80,7 +81,7 @@ fn one_picture_is_learned_by_heart() {
         read(&encoded),
         "the greedy sample is the picture's own codes"
     );
-    let original = smalti::data::read_image(&picture, [255; 3]).unwrap();
+    let original = smalti::data::read_image(picture, [255; 3]).unwrap();
     let sample = smalti::data::read_image(&out.join("000000.png"), [255; 3]).unwrap();
     let psnr = smalti::tokenizer::picture::psnr(&original, &sample);
     assert!(psnr > 30.0, "PSNR {psnr}");

@@ -23,6 +23,20 @@ fn label_maps(data: &Path, folder: &Path) -> PathBuf {
     maps
 }
 
+/// Settings of a tokenizer of three labels.
+const OF_LABELS: [&str; 10] = [
+    "--set",
+    "data_kind=labels",
+    "--set",
+    "classes=3",
+    "--set",
+    "in_channels=3",
+    "--set",
+    "out_channels=3",
+    "--set",
+    "discriminator_weight=0",
+];
+
 #[test]
 fn a_prior_learns_under_label_maps_and_goes_on_exactly() {
     let folder = tempdir().unwrap();
@@ -31,19 +45,7 @@ fn a_prior_learns_under_label_maps_and_goes_on_exactly() {
     let place = |name: &str| folder.path().join(name);
     let (tokenizer, labels, run) = (place("tokenizer"), place("labels"), place("prior"));
     train_tokenizer(&data, &tokenizer, "2", &[]);
-    let of_labels = [
-        "--set",
-        "data_kind=labels",
-        "--set",
-        "classes=3",
-        "--set",
-        "in_channels=3",
-        "--set",
-        "out_channels=3",
-        "--set",
-        "discriminator_weight=0",
-    ];
-    train_tokenizer(&maps, &labels, "2", &of_labels);
+    train_tokenizer(&maps, &labels, "2", &OF_LABELS);
     let without = [
         "train",
         "prior",
@@ -90,12 +92,16 @@ fn a_prior_learns_under_label_maps_and_goes_on_exactly() {
     train_prior(&data, &tokenizer, &run, "6", &more);
     assert_resumes_exactly(folder.path(), &run, &["train", "prior"]);
     assert!(last(&lines(&run), "train")["grad_norm"].is_number());
+    check_prior_of_maps(&run, &data, &maps);
+}
 
+/// What the run has of its label maps, and what is measured under them.
+fn check_prior_of_maps(run: &Path, data: &Path, maps: &Path) {
     let codes = smalti::prior::CodeSet::load(&run.join("codes/train.safetensors")).unwrap();
     // Eleven pictures are left to train on: two squares of each, and each of these mirrored.
     assert_eq!(codes.len(), 44);
     assert_eq!(codes.condition.len(), codes.codes.len());
-    let report = succeeds(&["--json", "info", text(&run)]);
+    let report = succeeds(&["--json", "info", text(run)]);
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!(
         report["kind"],
@@ -103,7 +109,7 @@ fn a_prior_learns_under_label_maps_and_goes_on_exactly() {
     );
     assert_eq!(report["prior"]["nothing_token"], 32);
     let picture = data.join("circle/0.png");
-    let nll = ["nll", "--model", text(&run), text(&picture)];
+    let nll = ["nll", "--model", text(run), text(&picture)];
     fails(&nll, &["segmentation", "--condition-data"]);
     let circles = maps.join("circle");
     succeeds(&[&nll[..], &["--condition-data", text(&circles)]].concat());
