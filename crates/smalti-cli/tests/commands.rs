@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use image::RgbImage;
 use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
@@ -28,60 +29,11 @@ fn from_pictures_to_samples() {
     let odd = place("odd.png");
     smalti::data::write_png(
         &odd,
-        &image::RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200])),
+        &RgbImage::from_pixel(21, 35, image::Rgb([9, 99, 200])),
     )
     .unwrap();
-    let out = place("reconstructed");
-    let report = json(&[
-        "reconstruct",
-        "--model",
-        text(&tokenizer),
-        text(&first),
-        text(&odd),
-        "--out",
-        text(&out),
-    ]);
-    assert!(report["pictures"][0]["psnr"].is_number());
-    let size = image::image_dimensions(out.join("odd.png")).unwrap();
-    assert_eq!(size, (21, 35), "a picture of any size keeps it");
-    fails(
-        &[
-            "reconstruct",
-            "--model",
-            text(&tokenizer),
-            text(&first),
-            "--out",
-            text(&out),
-        ],
-        &["exists", "--overwrite"],
-    );
-
-    let codes = place("codes.safetensors");
-    let encode = [
-        "encode",
-        "--model",
-        text(&tokenizer),
-        text(&first),
-        text(&second),
-        "--out",
-        text(&codes),
-    ];
-    assert_eq!(json(&encode)["rows"], 4);
-    let decoded = place("decoded");
-    json(&[
-        "decode",
-        "--model",
-        text(&tokenizer),
-        text(&codes),
-        "--out",
-        text(&decoded),
-    ]);
-    assert_eq!(files(&decoded).len(), 3);
-    let reconstructed = image::open(out.join("0.png")).unwrap().to_rgb8();
-    assert_eq!(
-        image::open(decoded.join("000000.png")).unwrap().to_rgb8(),
-        reconstructed
-    );
+    let reconstructed = reconstruct_both(&tokenizer, folder.path(), &first, &odd);
+    check_codes(&tokenizer, folder.path(), [&first, &second], &reconstructed);
     fails(
         &[
             "encode",
@@ -112,6 +64,62 @@ fn from_pictures_to_samples() {
     assert!(succeeds(&["info", text(&prior)]).contains("circle, cross"));
     assert!(succeeds(&["weights", "list"]).contains("lpips-vgg"));
     check_sampling(&prior, folder.path());
+}
+
+/// Reconstructs a picture, and one whose sides are no multiples of f; returns what becomes of the first.
+fn reconstruct_both(tokenizer: &Path, folder: &Path, first: &Path, odd: &Path) -> RgbImage {
+    let out = folder.join("reconstructed");
+    let report = json(&[
+        "reconstruct",
+        "--model",
+        text(tokenizer),
+        text(first),
+        text(odd),
+        "--out",
+        text(&out),
+    ]);
+    assert!(report["pictures"][0]["psnr"].is_number());
+    let size = image::image_dimensions(out.join("odd.png")).unwrap();
+    assert_eq!(size, (21, 35), "a picture of any size keeps it");
+    fails(
+        &[
+            "reconstruct",
+            "--model",
+            text(tokenizer),
+            text(first),
+            "--out",
+            text(&out),
+        ],
+        &["exists", "--overwrite"],
+    );
+    image::open(out.join("0.png")).unwrap().to_rgb8()
+}
+
+/// Codes of two pictures, decoded, are their reconstructions.
+fn check_codes(tokenizer: &Path, folder: &Path, [first, second]: [&Path; 2], truth: &RgbImage) {
+    let codes = folder.join("codes.safetensors");
+    let encode = [
+        "encode",
+        "--model",
+        text(tokenizer),
+        text(first),
+        text(second),
+        "--out",
+        text(&codes),
+    ];
+    assert_eq!(json(&encode)["rows"], 4);
+    let decoded = folder.join("decoded");
+    json(&[
+        "decode",
+        "--model",
+        text(tokenizer),
+        text(&codes),
+        "--out",
+        text(&decoded),
+    ]);
+    assert_eq!(files(&decoded).len(), 3);
+    let again = image::open(decoded.join("000000.png")).unwrap().to_rgb8();
+    assert_eq!(again, *truth);
 }
 
 fn check_sampling(prior: &Path, folder: &Path) {
@@ -154,62 +162,10 @@ fn tiles_change_nothing_but_the_memory() {
     train_tokenizer(&data, &run, "2", &[]);
     let picture = place("picture.png");
     smalti::data::write_png(&picture, &smalti::data::drawn::draw(0, 7, 53)).unwrap();
-    let codes = |name: &str, tile: &[&str]| {
-        let out = place(name);
-        let arguments = [
-            "encode",
-            "--model",
-            text(&run),
-            text(&picture),
-            "--out",
-            text(&out),
-        ];
-        assert_eq!(json(&[&arguments[..], tile].concat())["rows"], 14);
-        out
-    };
-    let (whole, tiled) = (
-        codes("whole.safetensors", &["--tile", "off"]),
-        codes("tiled.safetensors", &["--tile", "9"]),
-    );
-    assert_eq!(
-        std::fs::read(&whole).unwrap(),
-        std::fs::read(tiled).unwrap()
-    );
-
-    let reconstructed = |name: &str, tile: &[&str]| {
-        let out = place(name);
-        let arguments = [
-            "reconstruct",
-            "--model",
-            text(&run),
-            text(&picture),
-            "--out",
-            text(&out),
-        ];
-        let report = json(&[&arguments[..], tile].concat());
-        let image = image::open(out.join("picture.png")).unwrap().to_rgb8();
-        (image, report["pictures"][0]["tiles"].clone())
-    };
-    let (whole, tiles) = reconstructed("r-auto", &[]);
-    assert_eq!(
-        tiles,
-        serde_json::json!([1, 1]),
-        "a small picture runs at once"
-    );
-    for (name, more) in [
-        ("r-tiled", &["--tile", "9"][..]),
-        ("r-exact", &["--tile", "24", "--exact"][..]),
-    ] {
-        let (tiled, tiles) = reconstructed(name, more);
-        assert!(
-            tiles[0].as_u64() > Some(1) && tiles[1].as_u64() > Some(1),
-            "{tiles}"
-        );
-        assert_alike(&tiled, &whole);
-    }
+    let codes = encode_in_tiles(&run, folder.path(), &picture);
+    let whole = reconstruct_in_tiles(&run, folder.path(), &picture);
 
     let out = place("decoded");
-    let codes = place("whole.safetensors");
     let decode = [
         "decode",
         "--model",
@@ -242,8 +198,70 @@ fn tiles_change_nothing_but_the_memory() {
     assert_eq!(wrong.status.code(), Some(2));
 }
 
+/// Encodes a picture at once and in tiles; returns the file of its codes.
+fn encode_in_tiles(run: &Path, folder: &Path, picture: &Path) -> PathBuf {
+    let codes = |name: &str, tile: &[&str]| {
+        let out = folder.join(name);
+        let arguments = [
+            "encode",
+            "--model",
+            text(run),
+            text(picture),
+            "--out",
+            text(&out),
+        ];
+        assert_eq!(json(&[&arguments[..], tile].concat())["rows"], 14);
+        out
+    };
+    let (whole, tiled) = (
+        codes("whole.safetensors", &["--tile", "off"]),
+        codes("tiled.safetensors", &["--tile", "9"]),
+    );
+    assert_eq!(
+        std::fs::read(&whole).unwrap(),
+        std::fs::read(tiled).unwrap()
+    );
+    whole
+}
+
+/// Reconstructs a picture at once and in tiles; returns what becomes of it at once.
+fn reconstruct_in_tiles(run: &Path, folder: &Path, picture: &Path) -> RgbImage {
+    let reconstructed = |name: &str, tile: &[&str]| {
+        let out = folder.join(name);
+        let arguments = [
+            "reconstruct",
+            "--model",
+            text(run),
+            text(picture),
+            "--out",
+            text(&out),
+        ];
+        let report = json(&[&arguments[..], tile].concat());
+        let image = image::open(out.join("picture.png")).unwrap().to_rgb8();
+        (image, report["pictures"][0]["tiles"].clone())
+    };
+    let (whole, tiles) = reconstructed("r-auto", &[]);
+    assert_eq!(
+        tiles,
+        serde_json::json!([1, 1]),
+        "a small picture runs at once"
+    );
+    for (name, more) in [
+        ("r-tiled", &["--tile", "9"][..]),
+        ("r-exact", &["--tile", "24", "--exact"][..]),
+    ] {
+        let (tiled, tiles) = reconstructed(name, more);
+        assert!(
+            tiles[0].as_u64() > Some(1) && tiles[1].as_u64() > Some(1),
+            "{tiles}"
+        );
+        assert_alike(&tiled, &whole);
+    }
+    whole
+}
+
 /// Rounding may move a value to the next of 256 levels.
-fn assert_alike(ours: &image::RgbImage, truth: &image::RgbImage) {
+fn assert_alike(ours: &RgbImage, truth: &RgbImage) {
     assert_eq!(ours.dimensions(), truth.dimensions());
     let differences = ours.as_raw().iter().zip(truth.as_raw());
     assert!(differences.map(|(a, b)| a.abs_diff(*b)).max() <= Some(1));

@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use image::{GrayImage, Luma};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
 fn image(id: usize) -> Value {
@@ -106,13 +106,38 @@ fn layouts_come_from_the_annotations_of_the_training() {
 #[test]
 fn conditions_that_do_not_fit_are_said_or_refused() {
     let folder = tempdir().unwrap();
-    let data = pictures(folder.path(), 1, 6, 16).join("circle");
     let place = |name: &str| folder.path().join(name);
-    let (tokenizer, labels, prior) = (place("tokenizer"), place("labels"), place("prior"));
     let (maps, wide, one) = (place("maps"), place("wide"), place("one"));
     label_maps(&maps, 6, |_| 16);
     label_maps(&wide, 6, |index| if index < 4 { 32 } else { 16 });
     label_maps(&one, 6, |index| if index < 1 { 32 } else { 16 });
+    let prior = trained_on_maps(folder.path(), [&maps, &wide, &one]);
+    check_fitting(&prior, folder.path(), &maps, &wide);
+
+    // A label that the model does not have.
+    let label = place("label.png");
+    GrayImage::from_pixel(16, 16, Luma([200]))
+        .save(&label)
+        .unwrap();
+    let base = [
+        "sample",
+        "--model",
+        text(&prior),
+        "--out",
+        "x",
+        "--condition",
+    ];
+    fails(
+        &[&base[..], &[text(&label)]].concat(),
+        &["label.png", "label 200", "model's 3 classes"],
+    );
+}
+
+/// A prior under label maps, after trainings in which many of them are `wide`, or just one.
+fn trained_on_maps(folder: &Path, [maps, wide, one]: [&Path; 3]) -> PathBuf {
+    let data = pictures(folder, 1, 6, 16).join("circle");
+    let place = |name: &str| folder.join(name);
+    let (tokenizer, labels, prior) = (place("tokenizer"), place("labels"), place("prior"));
     train_tokenizer(&data, &tokenizer, "2", &[]);
     let of_labels = [
         "--set",
@@ -126,7 +151,7 @@ fn conditions_that_do_not_fit_are_said_or_refused() {
         "--set",
         "discriminator_weight=0",
     ];
-    train_tokenizer(&maps, &labels, "2", &of_labels);
+    train_tokenizer(maps, &labels, "2", &of_labels);
     let conditioned = [
         "--condition",
         "segmentation",
@@ -147,7 +172,7 @@ fn conditions_that_do_not_fit_are_said_or_refused() {
     ];
     let more = ["--tokenizer", text(&tokenizer), "--out", text(&refused)];
     fails(
-        &[&base[..], &more, &conditioned, &[text(&wide)]].concat(),
+        &[&base[..], &more, &conditioned, &[text(wide)]].concat(),
         &["more than half of", "32×16", ".png", "proportions"],
     );
     // A single one is skipped.
@@ -155,14 +180,19 @@ fn conditions_that_do_not_fit_are_said_or_refused() {
         let more = [&conditioned[..], &[text(maps)]].concat();
         train_prior(&data, &tokenizer, out, "2", &more);
     };
-    with(&one, &place("one-run"));
-    with(&maps, &prior);
+    with(one, &place("one-run"));
+    with(maps, &prior);
+    prior
+}
+
+/// Conditions of the prior's size are used in silence, others with a warning.
+fn check_fitting(prior: &Path, folder: &Path, maps: &Path, wide: &Path) {
     let sample = |condition: &Path, name: &str| {
-        let out = place(name);
+        let out = folder.join(name);
         let arguments = [
             "sample",
             "--model",
-            text(&prior),
+            text(prior),
             "--condition",
             text(condition),
             "--out",
@@ -172,38 +202,20 @@ fn conditions_that_do_not_fit_are_said_or_refused() {
         assert!(output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
-    let errors = sample(&maps, "fits");
+    let errors = sample(maps, "fits");
     assert!(!errors.contains("--condition"), "{errors}");
-    let errors = sample(&wide, "wide-samples");
+    let errors = sample(wide, "wide-samples");
     assert!(
         errors.contains("32×16 to 16×16") && errors.contains("middle"),
         "{errors}"
     );
     assert_eq!(errors.matches("--condition").count(), 1, "{errors}");
-    let large = place("large.png");
+    let large = folder.join("large.png");
     GrayImage::new(32, 32).save(&large).unwrap();
     let errors = sample(&large, "large-samples");
     assert!(
         errors.contains("scaled") && errors.contains("32×32 to 16×16"),
         "{errors}"
-    );
-
-    // A label that the model does not have.
-    let label = place("label.png");
-    GrayImage::from_pixel(16, 16, Luma([200]))
-        .save(&label)
-        .unwrap();
-    let base = [
-        "sample",
-        "--model",
-        text(&prior),
-        "--out",
-        "x",
-        "--condition",
-    ];
-    fails(
-        &[&base[..], &[text(&label)]].concat(),
-        &["label.png", "label 200", "model's 3 classes"],
     );
 }
 

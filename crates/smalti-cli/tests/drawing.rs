@@ -139,6 +139,14 @@ fn pictures_of_any_size_are_completed() {
     let out = folder.path().join("masked");
     let report = complete(&prior, &image, &out, &["-n", "1", "--mask", text(&mask)]);
     assert_eq!(report["drawn"], 1);
+}
+
+#[test]
+fn completions_that_cannot_be_are_refused() {
+    let folder = tempdir().unwrap();
+    let (prior, _) = trained(&folder);
+    let image = folder.path().join("picture.png");
+    write_png(&image, &drawn::draw(0, 3, 35)).unwrap();
     let nothing = folder.path().join("nothing.png");
     write_png(&nothing, &RgbImage::new(35, 35)).unwrap();
     let small = folder.path().join("small.png");
@@ -177,7 +185,7 @@ fn pictures_of_any_size_are_completed() {
     ];
     for wrong in [
         &["--keep", "right"][..],
-        &["--keep", "top", "--mask", text(&mask)],
+        &["--keep", "top", "--mask", text(&nothing)],
         &["--window", "some"],
     ] {
         let output = smalti(&[&base[..], wrong].concat());

@@ -77,26 +77,7 @@ fn check(name: &str) {
         .map(<[i64]>::to_vec);
     let folder = tempdir().unwrap();
     let model = folder.path().join("model.safetensors");
-    let (checkpoint, config) = (golden.join("last.ckpt"), golden.join("project.yaml"));
-    succeeds(&[
-        "import",
-        text(&checkpoint),
-        "--config",
-        text(&config),
-        "--out",
-        text(&model),
-    ]);
-    fails(
-        &[
-            "import",
-            text(&checkpoint),
-            "--config",
-            text(&config),
-            "--out",
-            text(&model),
-        ],
-        &["exists"],
-    );
+    check_import(&golden, &model);
 
     let pictures = write_pictures(&io, folder.path());
     let encoded = folder.path().join("codes.safetensors");
@@ -109,48 +90,89 @@ fn check(name: &str) {
         .concat(),
     );
     assert_eq!(codes(&encoded), io["z_indices"].as_i64().unwrap());
+    let class = |index: usize| -> Option<String> {
+        let classes = classes.as_ref()?;
+        Some(classes[index].to_string())
+    };
+    let loss = f64::from(io["loss"].as_f32().unwrap()[0]);
+    check_likelihood(&model, &pictures, class, loss);
 
+    let greedy = io["greedy"].as_i64().unwrap();
+    for (index, expected) in greedy.chunks(greedy.len() / pictures.len()).enumerate() {
+        let out = folder.path().join(format!("samples-{index}"));
+        check_greedy_sample(&model, &out, class(index), expected);
+    }
+}
+
+/// A checkpoint is imported once, and not over what is there.
+fn check_import(golden: &Path, model: &Path) {
+    let (checkpoint, config) = (golden.join("last.ckpt"), golden.join("project.yaml"));
+    succeeds(&[
+        "import",
+        text(&checkpoint),
+        "--config",
+        text(&config),
+        "--out",
+        text(model),
+    ]);
+    fails(
+        &[
+            "import",
+            text(&checkpoint),
+            "--config",
+            text(&config),
+            "--out",
+            text(model),
+        ],
+        &["exists"],
+    );
+}
+
+/// The pictures' mean nats per code are the authors' loss.
+fn check_likelihood(
+    model: &Path,
+    pictures: &[&str],
+    class: impl Fn(usize) -> Option<String>,
+    loss: f64,
+) {
     let mut nats = 0.0;
     for (index, picture) in pictures.iter().enumerate() {
-        let class = classes.as_ref().map(|classes| classes[index].to_string());
-        let mut arguments = vec!["--json", "nll", "--model", text(&model), picture];
+        let class = class(index);
+        let mut arguments = vec!["--json", "nll", "--model", text(model), picture];
         if let Some(class) = &class {
             arguments.extend(["--class", class]);
         }
         let report = json(&succeeds(&arguments));
         nats += report["mean"]["nats_per_code"].as_f64().unwrap() / pictures.len() as f64;
     }
-    let loss = f64::from(io["loss"].as_f32().unwrap()[0]);
     assert!(
         (nats - loss).abs() < 1e-3,
         "{nats} nats per code for {loss}"
     );
+}
 
-    let greedy = io["greedy"].as_i64().unwrap();
-    for (index, expected) in greedy.chunks(greedy.len() / pictures.len()).enumerate() {
-        let out = folder.path().join(format!("samples-{index}"));
-        let file = folder.path().join(format!("sampled-{index}.safetensors"));
-        let class = classes.as_ref().map(|classes| classes[index].to_string());
-        let mut arguments = vec![
-            "sample",
-            "--model",
-            text(&model),
-            "-n",
-            "1",
-            "--top-k",
-            "1",
-            "--codes",
-            text(&file),
-            "--out",
-            text(&out),
-        ];
-        if let Some(class) = &class {
-            arguments.extend(["--class", class]);
-        }
-        succeeds(&arguments);
-        assert_eq!(codes(&file), expected);
-        assert!(out.join("000000.png").is_file() && out.join("grid.png").is_file());
+/// The greedy sample of a class, if there are any, consists of these codes.
+fn check_greedy_sample(model: &Path, out: &Path, class: Option<String>, expected: &[i64]) {
+    let file = out.with_extension("safetensors");
+    let mut arguments = vec![
+        "sample",
+        "--model",
+        text(model),
+        "-n",
+        "1",
+        "--top-k",
+        "1",
+        "--codes",
+        text(&file),
+        "--out",
+        text(out),
+    ];
+    if let Some(class) = &class {
+        arguments.extend(["--class", class]);
     }
+    succeeds(&arguments);
+    assert_eq!(codes(&file), expected);
+    assert!(out.join("000000.png").is_file() && out.join("grid.png").is_file());
 }
 
 #[test]

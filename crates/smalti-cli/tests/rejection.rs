@@ -248,10 +248,8 @@ fn what_cannot_be_ranked_is_refused() {
 #[test]
 fn a_sweep_is_measured_once() {
     let trained = trained();
-    let (out, page) = (
-        trained.folder.path().join("sweep"),
-        trained.folder.path().join("sweep.html"),
-    );
+    let place = |name: &str| trained.folder.path().join(name);
+    let (out, page) = (place("sweep"), place("sweep.html"));
     let broken = trained.data.join("circle/broken.png");
     std::fs::write(&broken, "no picture").unwrap();
     let sweep = |more: &[&str]| {
@@ -276,18 +274,7 @@ fn a_sweep_is_measured_once() {
         json(&[&base[..], more].concat())
     };
     let first = sweep(&["--accept", "1,0.5", "--top-k", "0,4"]);
-    let results = first["results"].as_array().unwrap();
-    assert_eq!(results.len(), 3);
-    for result in results {
-        let figures = &result["figures"];
-        assert!(figures["frechet"]["distance"].as_f64().unwrap() >= 0.0);
-        assert_eq!(figures["frechet"]["pictures"], 8);
-        assert_eq!(figures["frechet"]["reference_pictures"], 12);
-        assert_eq!(result["reference_skipped"], 1);
-        assert_eq!(figures["manifold"]["generated_pictures"], 8);
-        assert!(figures["score"]["mean"].as_f64().unwrap() > 0.99);
-    }
-    assert_eq!(first["protocol"]["reference_skipped_pictures"], 1);
+    check_cells(&first);
     let file = out.join("results.jsonl");
     let lines = std::fs::read_to_string(&file).unwrap();
     assert_eq!(lines.lines().count(), 3);
@@ -305,23 +292,44 @@ fn a_sweep_is_measured_once() {
     // All are drawn from the same candidates, so that alone they come out the same.
     std::fs::remove_file(&file).unwrap();
     let alone = sweep(&["--accept", "0.5", "--batch", "5"]);
-    let distance = |result: &serde_json::Value| result["figures"]["frechet"]["distance"].as_f64();
     let (alone, together) = (
         distance(&alone["results"][0]),
         distance(&second["results"][1]),
     );
-    let (alone, together) = (alone.unwrap(), together.unwrap());
     assert!(
         (alone - together).abs() <= 1e-3 * together.max(1.0),
         "{alone}, not {together}"
     );
 
-    // The same reference, as others would publish it.
     std::fs::remove_file(&broken).unwrap();
-    let (npz, other) = (
-        trained.folder.path().join("data.npz"),
-        trained.folder.path().join("published"),
-    );
+    check_published(&trained, distance(&first["results"][0]));
+}
+
+fn distance(result: &serde_json::Value) -> f64 {
+    let distance = &result["figures"]["frechet"]["distance"];
+    distance.as_f64().unwrap()
+}
+
+/// Every cell of a sweep has all figures.
+fn check_cells(report: &serde_json::Value) {
+    let results = report["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    for result in results {
+        let figures = &result["figures"];
+        assert!(distance(result) >= 0.0);
+        assert_eq!(figures["frechet"]["pictures"], 8);
+        assert_eq!(figures["frechet"]["reference_pictures"], 12);
+        assert_eq!(result["reference_skipped"], 1);
+        assert_eq!(figures["manifold"]["generated_pictures"], 8);
+        assert!(figures["score"]["mean"].as_f64().unwrap() > 0.99);
+    }
+    assert_eq!(report["protocol"]["reference_skipped_pictures"], 1);
+}
+
+/// The same reference, as others would publish it, is at the same distance.
+fn check_published(trained: &Trained, same: f64) {
+    let place = |name: &str| trained.folder.path().join(name);
+    let (npz, other) = (place("data.npz"), place("published"));
     let network = ["--features", text(&trained.network)];
     let save = [
         "eval",
@@ -350,8 +358,7 @@ fn a_sweep_is_measured_once() {
     assert!(name.contains("sha256") && name.contains("network assumed"));
     let result = &published["results"][0];
     assert!(result["figures"]["kernel"].is_null() && result["reference_skipped"].is_null());
-    let (one, same) = (distance(result), distance(&first["results"][0]));
-    let (one, same) = (one.unwrap(), same.unwrap());
+    let one = distance(result);
     assert!((one - same).abs() <= 1e-3 * same, "{one}, not {same}");
     fails(
         &[&base[..], &network].concat(),

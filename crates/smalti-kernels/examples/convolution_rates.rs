@@ -33,7 +33,9 @@ fn main() {
             padding: [1; 4],
         };
         rates::<f32>(&shape, "f32");
+        upsampled_rates::<f32>(&shape);
         rates::<bf16>(&shape, "bf16");
+        upsampled_rates::<bf16>(&shape);
     }
 }
 
@@ -75,25 +77,41 @@ fn rates<E: Element>(shape: &ConvShape, name: &str) {
         normalization,
     };
     let fused = best(|| conv2d::forward(shape, normalized, &weight, &epilogue, &mut output));
-    let operations = 2.0 * 9.0 * shape.in_channels as f64 * shape.output_len() as f64;
-    let cell = |seconds: f64| {
-        format!(
-            "{:8.2} ms {:5.0} GF/s",
-            seconds * 1e3,
-            operations / seconds / 1e9
-        )
-    };
     let label = format!(
         "{}x {} to {} at {}",
         shape.batch, shape.in_channels, shape.out_channels, shape.width
     );
     println!(
         "{label:28} {name:5} {} {} {}",
-        cell(forward),
-        cell(backward),
-        cell(to_weight)
+        cell(shape, forward),
+        cell(shape, backward),
+        cell(shape, to_weight)
     );
-    println!("{:28} {:5} {}", "  normalised, SiLU", "", cell(fused));
+    println!(
+        "{:28} {:5} {}",
+        "  normalised, SiLU",
+        "",
+        cell(shape, fused)
+    );
+}
+
+/// How long something took, and at what rate the operations of a convolution were done in it.
+fn cell(shape: &ConvShape, seconds: f64) -> String {
+    let operations = 2.0 * 9.0 * shape.in_channels as f64 * shape.output_len() as f64;
+    format!(
+        "{:8.2} ms {:5.0} GF/s",
+        seconds * 1e3,
+        operations / seconds / 1e9
+    )
+}
+
+/// The same for a picture of half the size that is doubled before the convolution.
+fn upsampled_rates<E: Element>(shape: &ConvShape) {
+    let gradient = values::<E>(shape.output_len());
+    let weight = values::<f32>(shape.weight_len());
+    let mut output = gradient.clone();
+    let mut grad_weight = weight.clone();
+    let epilogue = Epilogue::default();
     let small = upsampled::UpsampledShape {
         batch: shape.batch,
         height: shape.height / 2,
@@ -101,12 +119,12 @@ fn rates<E: Element>(shape: &ConvShape, name: &str) {
         in_channels: shape.in_channels,
         out_channels: shape.out_channels,
     };
-    let small_input = &input[..input.len() / 4];
-    let mut small_gradient = small_input.to_vec();
+    let input = values::<E>(shape.input_len() / 4);
+    let mut small_gradient = input.clone();
     let forward = best(|| {
         upsampled::forward(
             &small,
-            Source::plain(small_input),
+            Source::plain(&input),
             &weight,
             &epilogue,
             &mut output,
@@ -115,20 +133,15 @@ fn rates<E: Element>(shape: &ConvShape, name: &str) {
     let backward =
         best(|| upsampled::backward_input(&small, &gradient, &weight, &mut small_gradient));
     let to_weight = best(|| {
-        upsampled::backward_weight(
-            &small,
-            Source::plain(small_input),
-            &gradient,
-            &mut grad_weight,
-        )
+        upsampled::backward_weight(&small, Source::plain(&input), &gradient, &mut grad_weight)
     });
     println!(
         "{:28} {:5} {} {} {}",
         "  of the doubled picture",
         "",
-        cell(forward),
-        cell(backward),
-        cell(to_weight)
+        cell(shape, forward),
+        cell(shape, backward),
+        cell(shape, to_weight)
     );
 }
 

@@ -186,18 +186,24 @@ fn check_transformer(folder: &str) {
     let Some((model, io)) = load(folder) else {
         return;
     };
-    let (config, gpt) = model.require_prior().unwrap();
-    let conditions = io["c_indices"].as_i64().unwrap();
-    let codes = io["z_indices"].as_i64().unwrap();
-    let length = config.codes();
     let classes: Vec<Option<usize>> = io
         .get("c")
         .and_then(|c| c.as_i64())
         .map_or(vec![None, None], |classes| {
             classes.iter().map(|&class| Some(class as usize)).collect()
         });
+    check_likelihood(&model, &io, &classes);
+    check_drawing(&model, &io, &classes);
+    check_drawn_pictures(&model, &io);
+}
 
-    let mut set = CodeSet::new(&model, config.rows, config.columns);
+/// Logits and loss of two pictures; `classes` are theirs, if they have any.
+fn check_likelihood(model: &Model, io: &TensorMap, classes: &[Option<usize>]) {
+    let (config, gpt) = model.require_prior().unwrap();
+    let conditions = io["c_indices"].as_i64().unwrap();
+    let codes = io["z_indices"].as_i64().unwrap();
+    let length = config.codes();
+    let mut set = CodeSet::new(model, config.rows, config.columns);
     set.codes = codes.to_vec();
     set.classes = classes
         .iter()
@@ -215,7 +221,14 @@ fn check_transformer(folder: &str) {
     let nats = nats_per_code(gpt, config, &set, &[0, 1], &device()).unwrap();
     let loss = ((nats[0] + nats[1]) / 2.0) as f32;
     assert_near("loss", &[loss], io["loss"].as_f32().unwrap(), 1e-4);
+}
 
+/// Greedy codes, from nothing and from half of a picture, with the cache and without.
+fn check_drawing(model: &Model, io: &TensorMap, classes: &[Option<usize>]) {
+    let (config, gpt) = model.require_prior().unwrap();
+    let conditions = io["c_indices"].as_i64().unwrap();
+    let codes = io["z_indices"].as_i64().unwrap();
+    let length = config.codes();
     let greedy = io["greedy"].as_i64().unwrap();
     let options = SampleOptions {
         filter: Filter::GREEDY,
@@ -246,20 +259,26 @@ fn check_transformer(folder: &str) {
         .collect();
     assert_eq!(draw(&[]), greedy, "greedy with the cache");
     assert_eq!(
-        greedy_uncached(&model, conditions, &[], length),
+        greedy_uncached(model, conditions, &[], length),
         greedy,
         "greedy without the cache"
     );
     let greedy_half = io["greedy_half"].as_i64().unwrap();
     assert_eq!(draw(&half), greedy_half, "completion with the cache");
     assert_eq!(
-        greedy_uncached(&model, conditions, &half, length),
+        greedy_uncached(model, conditions, &half, length),
         greedy_half,
         "completion without the cache"
     );
+}
 
-    let drawn: Vec<Vec<i64>> = greedy.chunks(length).map(<[i64]>::to_vec).collect();
-    let pictures = decode_pictures(&model, &drawn, [config.rows, config.columns], 2);
+/// The pictures of the greedy codes.
+fn check_drawn_pictures(model: &Model, io: &TensorMap) {
+    let (config, _) = model.require_prior().unwrap();
+    let greedy = io["greedy"].as_i64().unwrap();
+    let codes = greedy.chunks(config.codes());
+    let drawn: Vec<Vec<i64>> = codes.map(<[i64]>::to_vec).collect();
+    let pictures = decode_pictures(model, &drawn, [config.rows, config.columns], 2);
     let theirs = values(picture(&io["greedy_image"], &device()));
     for (picture, theirs) in pictures.iter().zip(theirs.chunks(theirs.len() / 2)) {
         let theirs: Vec<f32> = theirs

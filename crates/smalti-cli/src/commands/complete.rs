@@ -176,11 +176,32 @@ impl Complete {
             ));
         }
         let cells = Cells::new(&model.tokenizer_config, grid);
+        let anew = self.anew(&cells, (width, height))?;
+        let tiles = self.draw.tile_options();
+        let plan = Plan::encoder(model, sides, &tiles)?;
+        let decoding = Plan::decoder(model, model.tokenizer_config.pixels_of(grid), &tiles)?;
+        let bar = progress::bar(common, 1, "pictures");
+        announce(common, &bar, self.image.display(), &plan);
+        let raster = Raster::from(picture.clone());
+        let (codes, grid) = picture::encode_planned(model, &raster, &plan, &mut || bar.inc(1));
+        bar.finish_and_clear();
+        Ok(Task {
+            picture,
+            cells,
+            grid,
+            codes,
+            anew,
+            plan: decoding,
+        })
+    }
+
+    /// For every code of a picture of `width` and `height`, whether it is drawn anew: at least one.
+    fn anew(&self, cells: &Cells, (width, height): (u32, u32)) -> Result<Vec<bool>> {
         let anew = match &self.mask {
             Some(file) => {
                 // What is transparent stays.
                 let mask = read_image(file, [0; 3])?;
-                if mask.dimensions() != picture.dimensions() {
+                if mask.dimensions() != (width, height) {
                     return Err(Error::file(
                         file,
                         format!(
@@ -200,21 +221,6 @@ impl Complete {
                 None => Error::input("--keep leaves nothing to draw"),
             });
         }
-        let tiles = self.draw.tile_options();
-        let plan = Plan::encoder(model, sides, &tiles)?;
-        let decoding = Plan::decoder(model, model.tokenizer_config.pixels_of(grid), &tiles)?;
-        let bar = progress::bar(common, 1, "pictures");
-        announce(common, &bar, self.image.display(), &plan);
-        let raster = Raster::from(picture.clone());
-        let (codes, grid) = picture::encode_planned(model, &raster, &plan, &mut || bar.inc(1));
-        bar.finish_and_clear();
-        Ok(Task {
-            picture,
-            cells,
-            grid,
-            codes,
-            anew,
-            plan: decoding,
-        })
+        Ok(anew)
     }
 }

@@ -141,71 +141,75 @@ fn transposed_depth() {
     }
     for count in [1, 16, 20, 32, 48, 70] {
         for (width, panel, fresh) in [(64, 32, false), (32, 32, true), (16, 16, false)] {
-            let (left_stride, right_stride, sums_stride) = (count + 3, width + 5, width + 2);
-            let runs = [
-                TransposedRun {
-                    left: 2,
-                    right: 0,
-                    len: 37,
-                },
-                TransposedRun {
-                    left: 40 * left_stride,
-                    right: 40 * right_stride,
-                    len: 16,
-                },
-                TransposedRun {
-                    left: 60 * left_stride,
-                    right: 60 * right_stride,
-                    len: 3,
-                },
-            ];
-            let left = elements(4, 2 * (70 * left_stride + 10));
-            let right = elements(5, 2 * (70 * right_stride + 10));
-            let before = values(6, count * sums_stride);
-            let mut sums = before.clone();
-            multiply_transposed_in_tiles::<Emulated, bf16>(
-                Strided {
-                    values: &left,
-                    first: 7,
-                    stride: left_stride,
-                },
-                Strided {
-                    values: &right,
-                    first: 1,
-                    stride: right_stride,
-                },
-                &runs,
-                panel,
-                Sums {
-                    values: &mut sums,
-                    stride: sums_stride,
-                    count,
-                    width,
-                    fresh,
-                },
-            );
-            let mut truth: Vec<f64> = before.iter().map(|&value| f64::from(value)).collect();
-            for row in 0..count {
-                for column in 0..width {
-                    let sum = &mut truth[row * sums_stride + column];
-                    if fresh {
-                        *sum = 0.0;
-                    }
-                    for index in runs
-                        .iter()
-                        .flat_map(|run| (0..run.len).map(move |i| (run, i)))
-                    {
-                        let (run, step) = index;
-                        let l = 2 * (7 + run.left + step * left_stride + row);
-                        let r = 2 * (1 + run.right + step * right_stride + column);
-                        for half in 0..2 {
-                            let product = left[l + half].to_f32() * right[r + half].to_f32();
-                            *sum += f64::from(product);
-                        }
-                    }
-                }
-            }
-            assert_close(&sums, &truth, 1e-5, &format!("transposed {count}x{width}"));
+            check_transposed(count, [width, panel], fresh);
         }
     }
+}
+
+fn check_transposed(count: usize, [width, panel]: [usize; 2], fresh: bool) {
+    let (left_stride, right_stride, sums_stride) = (count + 3, width + 5, width + 2);
+    let runs = [
+        TransposedRun {
+            left: 2,
+            right: 0,
+            len: 37,
+        },
+        TransposedRun {
+            left: 40 * left_stride,
+            right: 40 * right_stride,
+            len: 16,
+        },
+        TransposedRun {
+            left: 60 * left_stride,
+            right: 60 * right_stride,
+            len: 3,
+        },
+    ];
+    let left = elements(4, 2 * (70 * left_stride + 10));
+    let right = elements(5, 2 * (70 * right_stride + 10));
+    let before = values(6, count * sums_stride);
+    let mut sums = before.clone();
+    multiply_transposed_in_tiles::<Emulated, bf16>(
+        Strided {
+            values: &left,
+            first: 7,
+            stride: left_stride,
+        },
+        Strided {
+            values: &right,
+            first: 1,
+            stride: right_stride,
+        },
+        &runs,
+        panel,
+        Sums {
+            values: &mut sums,
+            stride: sums_stride,
+            count,
+            width,
+            fresh,
+        },
+    );
+    let mut truth: Vec<f64> = before.iter().map(|&value| f64::from(value)).collect();
+    for row in 0..count {
+        for column in 0..width {
+            let sum = &mut truth[row * sums_stride + column];
+            if fresh {
+                *sum = 0.0;
+            }
+            for index in runs
+                .iter()
+                .flat_map(|run| (0..run.len).map(move |i| (run, i)))
+            {
+                let (run, step) = index;
+                let l = 2 * (7 + run.left + step * left_stride + row);
+                let r = 2 * (1 + run.right + step * right_stride + column);
+                for half in 0..2 {
+                    let product = left[l + half].to_f32() * right[r + half].to_f32();
+                    *sum += f64::from(product);
+                }
+            }
+        }
+    }
+    assert_close(&sums, &truth, 1e-5, &format!("transposed {count}x{width}"));
 }

@@ -1,5 +1,7 @@
 //! Fast versions of attention against the slow ones at every instruction set, and gradients against difference quotients.
 
+use super::forward::exponentials;
+use super::softmax_gradient::{differentiate, write_products};
 use super::*;
 use crate::dispatch::Isa;
 use crate::testing::{assert_close, assert_gradient, in_pool, levels, values, weighted_sum};

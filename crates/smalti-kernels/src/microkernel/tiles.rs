@@ -22,16 +22,8 @@ fn blocks(count: usize) -> impl Iterator<Item = (usize, usize)> {
         .map(move |first| (first, (whole - first).min(2 * SIDE)))
 }
 
-/// [`super::multiply`]; its operands have been checked.
-pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
-    rows: Rows<'_, E>,
-    runs: &[Run],
-    panel: &[E],
-    fresh: bool,
-    sums: &mut [f32],
-) {
-    let all = Block::of_rows(&rows, runs, panel, fresh, sums);
-    let width = all.right_stride;
+/// The steps of whole tiles along runs, and what is left of each run with the depth at which that begins.
+fn cut<E: Element>(runs: &[Run], width: usize) -> (Vec<Step>, Vec<(Run, usize)>) {
     let (mut steps, mut tails, mut depth) = (Vec::new(), Vec::new(), 0);
     for run in runs {
         let (start, words) = (run.start / E::PER_WORD, run.len / E::PER_WORD);
@@ -54,6 +46,20 @@ pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
         }
         depth += words;
     }
+    (steps, tails)
+}
+
+/// [`super::multiply`]; its operands have been checked.
+pub(crate) fn multiply_in_tiles<T: Tiles, E: Element>(
+    rows: Rows<'_, E>,
+    runs: &[Run],
+    panel: &[E],
+    fresh: bool,
+    sums: &mut [f32],
+) {
+    let all = Block::of_rows(&rows, runs, panel, fresh, sums);
+    let width = all.right_stride;
+    let (steps, tails) = cut::<E>(runs, width);
     let in_tiles = if steps.is_empty() {
         0
     } else {
@@ -100,6 +106,31 @@ impl<E> Block<'_, E> {
     }
 }
 
+/// The steps of whole tiles along transposed runs, and what is left of each run.
+fn cut_transposed(
+    runs: &[TransposedRun],
+    [left_stride, right_stride]: [usize; 2],
+) -> (Vec<Step>, Vec<TransposedRun>) {
+    let (mut steps, mut tails) = (Vec::new(), Vec::new());
+    for run in runs {
+        let whole = run.len / SIDE * SIDE;
+        for step in (0..whole).step_by(SIDE) {
+            steps.push(Step {
+                left: run.left + step * left_stride,
+                right: run.right + step * right_stride,
+            });
+        }
+        if whole < run.len {
+            tails.push(TransposedRun {
+                left: run.left + whole * left_stride,
+                right: run.right + whole * right_stride,
+                len: run.len - whole,
+            });
+        }
+    }
+    (steps, tails)
+}
+
 /// [`super::multiply_transposed`]; its operands have been checked.
 pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
     left: Strided<'_, E>,
@@ -110,27 +141,7 @@ pub(crate) fn multiply_transposed_in_tiles<T: Tiles, E: Element>(
 ) {
     let (count, width) = (sums.count, sums.width);
     let all = Block::transposed(&left, &right, runs, sums);
-    let (mut steps, mut tails) = (Vec::new(), Vec::new());
-    for run in runs {
-        let whole = run.len / SIDE * SIDE;
-        for step in (0..whole).step_by(SIDE) {
-            let place = [
-                run.left + step * left.stride,
-                run.right + step * right.stride,
-            ];
-            steps.push(Step {
-                left: place[0],
-                right: place[1],
-            });
-        }
-        if whole < run.len {
-            tails.push(TransposedRun {
-                left: run.left + whole * left.stride,
-                right: run.right + whole * right.stride,
-                len: run.len - whole,
-            });
-        }
-    }
+    let (steps, tails) = cut_transposed(runs, [left.stride, right.stride]);
     let in_tiles = if steps.is_empty() {
         0
     } else {

@@ -184,18 +184,25 @@ impl CodeSet {
             codebook_size,
             origin: metadata.get("origin").cloned().unwrap_or_default(),
         };
-        if !set.classes.is_empty() && set.classes.len() != set.len() {
+        set.check_lengths(path)?;
+        Ok(set)
+    }
+
+    /// Refuses what lies beside the codes for another number of pictures.
+    fn check_lengths(&self, path: &Path) -> Result<()> {
+        let broken = |message: &str| Error::file(path, message);
+        if !self.classes.is_empty() && self.classes.len() != self.len() {
             return Err(broken("`classes` is not as long as `codes`"));
         }
         for (name, length) in [
-            ("condition", set.condition.len()),
-            ("texts", set.texts.len()),
+            ("condition", self.condition.len()),
+            ("texts", self.texts.len()),
         ] {
-            if !length.is_multiple_of(set.len().max(1)) {
+            if !length.is_multiple_of(self.len().max(1)) {
                 return Err(broken(&format!("`{name}` is not as long as `codes`")));
             }
         }
-        Ok(set)
+        Ok(())
     }
 
     /// Refuses codes of another tokenizer.

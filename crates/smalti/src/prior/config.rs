@@ -124,6 +124,33 @@ impl PriorConfig {
 
     /// Says what is wrong with a configuration that cannot be built, naming the field.
     pub fn check(&self) -> Result<()> {
+        self.check_sizes()?;
+        if self.unmasked_prefix > self.condition.length() {
+            return Err(Error::input(format!(
+                "unmasked_prefix is {}, but the condition has only {} token(s): codes would see themselves",
+                self.unmasked_prefix,
+                self.condition.length()
+            )));
+        }
+        self.network.check(self)?;
+        let dropouts = [
+            ("embedding_dropout", self.embedding_dropout),
+            ("residual_dropout", self.residual_dropout),
+            ("attention_dropout", self.attention_dropout),
+        ];
+        for (name, value) in dropouts {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::input(format!(
+                    "{name} is {value}; it must be at least 0 and below 1"
+                )));
+            }
+        }
+        self.check_length()?;
+        self.order.check(self.rows, self.columns)?;
+        self.check_vocabulary()
+    }
+
+    fn check_sizes(&self) -> Result<()> {
         let positive = [
             ("layers", self.layers),
             ("heads", self.heads),
@@ -147,26 +174,11 @@ impl PriorConfig {
                 self.layers
             )));
         }
-        if self.unmasked_prefix > self.condition.length() {
-            return Err(Error::input(format!(
-                "unmasked_prefix is {}, but the condition has only {} token(s): codes would see themselves",
-                self.unmasked_prefix,
-                self.condition.length()
-            )));
-        }
-        self.network.check(self)?;
-        let dropouts = [
-            ("embedding_dropout", self.embedding_dropout),
-            ("residual_dropout", self.residual_dropout),
-            ("attention_dropout", self.attention_dropout),
-        ];
-        for (name, value) in dropouts {
-            if !(0.0..1.0).contains(&value) {
-                return Err(Error::input(format!(
-                    "{name} is {value}; it must be at least 0 and below 1"
-                )));
-            }
-        }
+        Ok(())
+    }
+
+    /// Whether there are codes to learn, and the network can read them after the condition.
+    fn check_length(&self) -> Result<()> {
         let codes = self.rows.saturating_mul(self.columns);
         let needed = codes.saturating_add(self.condition.length()) - 1;
         if self.block_size < needed {
@@ -183,8 +195,7 @@ impl PriorConfig {
                 "the grid has a single code; with a condition of vectors alone there must be two",
             ));
         }
-        self.order.check(self.rows, self.columns)?;
-        self.check_vocabulary()
+        Ok(())
     }
 
     /// Whether conditions, and what stands for none, fit into the vocabulary.

@@ -243,7 +243,30 @@ fn download(
             source.file, source.bytes
         )));
     }
-    let mut body = response.body_mut().as_reader();
+    let found = receive(
+        source,
+        response.body_mut().as_reader(),
+        path,
+        progress,
+        &failed,
+    )?;
+    if !found.starts_with(source.sha256) {
+        return Err(failed(format!(
+            "this is not the published {}: its SHA-256 is {found}, but should begin with {}",
+            source.file, source.sha256
+        )));
+    }
+    Ok(())
+}
+
+/// Writes a whole file as it comes; returns its SHA-256 in hexadecimal digits.
+fn receive(
+    source: &Source,
+    mut body: impl Read,
+    path: &Path,
+    progress: &mut dyn FnMut(Progress),
+    failed: &dyn Fn(String) -> Error,
+) -> Result<String> {
     let mut file = File::create_new(path).map_err(|error| Error::io(path, error))?;
     let mut digest = Sha256::new();
     let mut received: u64 = 0;
@@ -281,14 +304,7 @@ fn download(
             source.bytes
         )));
     }
-    let found = hexadecimal(&digest.finalize());
-    if !found.starts_with(source.sha256) {
-        return Err(failed(format!(
-            "this is not the published {}: its SHA-256 is {found}, but should begin with {}",
-            source.file, source.sha256
-        )));
-    }
-    Ok(())
+    Ok(hexadecimal(&digest.finalize()))
 }
 
 /// The client: patient with slow connections, not with silent ones.

@@ -52,9 +52,21 @@ pub fn safetensors() -> Seeds {
         ("c".to_string(), HostTensor::i64([2], vec![1, 1 << 40])),
     ]);
     let metadata = BTreeMap::from([("step".to_string(), "7".to_string())]);
-    let entry = |dtype: &str, shape: &str, places: &str| {
-        format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":{places}}}"#)
-    };
+    let good = vec![
+        written(|path| write_tensors(path, &tensors, &metadata)),
+        of_all_types(),
+    ];
+    let bad = bad_headers().map(|header| join_header(header.as_bytes(), &[0; 8]));
+    Seeds::files(good, bad.to_vec())
+}
+
+/// What the header of a safetensors file says of a tensor.
+fn entry(dtype: &str, shape: &str, places: &str) -> String {
+    format!(r#"{{"dtype":"{dtype}","shape":{shape},"data_offsets":{places}}}"#)
+}
+
+/// A safetensors file with a tensor of every type.
+fn of_all_types() -> Vec<u8> {
     let all_types = [
         ("F16", 2),
         ("BF16", 2),
@@ -74,19 +86,19 @@ pub fn safetensors() -> Seeds {
         let entry = entry(dtype, "[3,1]", &format!("[{begin},{place}]"));
         format!("\"{dtype}\":{entry}")
     });
-    let types = join_header(
+    join_header(
         format!("{{{}}}", entries.join(",")).as_bytes(),
         &vec![0x41; place],
-    );
-    let good = vec![
-        written(|path| write_tensors(path, &tensors, &metadata)),
-        types,
-    ];
+    )
+}
+
+/// Headers of safetensors files that lie, or have no end.
+fn bad_headers() -> [String; 16] {
     let empty = entry("F32", "[0]", "[0,0]");
     let many: String = (0..3000)
         .map(|name| format!("\"{name}\":{empty},"))
         .collect();
-    let bad = [
+    [
         format!(
             r#"{{"a":{}}}"#,
             entry("F32", "[1]", "[0,18446744073709551615]")
@@ -127,12 +139,7 @@ pub fn safetensors() -> Seeds {
         format!("{{{}", "\"a\":{".repeat(5000)),
         format!("{{\"a\":{}", "[".repeat(5000)),
         "{}".to_string(),
-    ];
-    Seeds::files(
-        good,
-        bad.map(|header| join_header(header.as_bytes(), &[0; 8]))
-            .to_vec(),
-    )
+    ]
 }
 
 /// Files of codes.

@@ -13,7 +13,7 @@ use smalti::model::Model;
 use smalti::prior::condition::Condition;
 use smalti::prior::maker::SequenceMaker;
 use smalti::prior::source::Material;
-use smalti::prior::squares::Cutter;
+use smalti::prior::squares::{Cutter, Squares};
 use smalti::prior::trainer::nats_of_codes;
 use smalti::prior::{ConditionKind, PriorConfig, PriorTraining};
 use smalti::{Error, Result};
@@ -117,7 +117,7 @@ impl EvalPrior {
         (training, material): (&PriorTraining, &Material),
         dataset: &Dataset,
     ) -> Result<Measured> {
-        let (config, gpt) = model.require_prior()?;
+        let (config, _) = model.require_prior()?;
         let condition = &config.condition;
         let classes = class_numbers(condition, dataset)?;
         let source = material.source(condition, dataset)?;
@@ -143,15 +143,7 @@ impl EvalPrior {
             let (squares, bad) = cutter.cut(items, first)?;
             skipped.extend(bad);
             if !squares.is_empty() {
-                let mut set = maker.make(&squares)?;
-                if !classes.is_empty() {
-                    set.classes = squares.cuts.iter().map(|cut| classes[cut.item]).collect();
-                }
-                let all: Vec<usize> = (0..set.len()).collect();
-                let nats = nats_of_codes(gpt, config, &set, &all, &model.device())?;
-                for (index, nats) in nats.iter().enumerate() {
-                    meter.add(nats, set.picture(index))?;
-                }
+                add_squares(&mut meter, &maker, &squares, &classes)?;
             }
             steps.show(first + items.len());
         }
@@ -245,6 +237,27 @@ fn kind_of(condition: &Condition) -> ConditionKind {
         Condition::Layout(_) => ConditionKind::Layout,
         Condition::Text(_) => ConditionKind::Text,
     }
+}
+
+/// Adds how probable the codes of squares are; `classes` are those of all pictures, or none.
+fn add_squares(
+    meter: &mut LikelihoodMeter,
+    maker: &SequenceMaker<'_>,
+    squares: &Squares,
+    classes: &[i64],
+) -> Result<()> {
+    let model = maker.tokenizer;
+    let (config, gpt) = model.require_prior()?;
+    let mut set = maker.make(squares)?;
+    if !classes.is_empty() {
+        set.classes = squares.cuts.iter().map(|cut| classes[cut.item]).collect();
+    }
+    let all: Vec<usize> = (0..set.len()).collect();
+    let nats = nats_of_codes(gpt, config, &set, &all, &model.device())?;
+    for (index, nats) in nats.iter().enumerate() {
+        meter.add(nats, set.picture(index))?;
+    }
+    Ok(())
 }
 
 /// The prior's number of each picture's class; none where it has no classes. Classes go by their names, where the prior
