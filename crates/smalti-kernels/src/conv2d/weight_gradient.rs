@@ -9,6 +9,7 @@ use crate::element::Element;
 use crate::microkernel::{Strided, Sums, TransposedRun, multiply_transposed, panel_width};
 use crate::scratch::{with_scratch, with_scratch_of};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// A weight with more values than this is summed once and its taps shared between threads; a
 /// smaller one is summed in [`PARTS`] pieces of the pictures.
@@ -176,40 +177,86 @@ impl<'a, E: Element> WeightGradient<'a, E> {
         }
     }
 
-    /// Writes the totals of all parts, in checkpoint order.
+    /// Writes the totals of all parts, added in the order of the jobs.
     fn add_up(&self, plan: &Plan, sums: &[f32], grad_weight: &mut [f32]) {
         let taps = self.window.vertical.taps * self.window.horizontal.taps;
         let filter_len = self.window.channels * taps;
         let blocks = grad_weight.par_chunks_mut(filter_len * COLUMNS).enumerate();
         blocks.for_each(|(block, filters)| {
-            filters.fill(0.0);
-            for (job, sums) in plan.jobs.iter().zip(sums.chunks_exact(plan.len)) {
-                let column = (block * COLUMNS).checked_sub(job.first_channel);
-                if let Some(column) = column.filter(|&column| column < job.channels) {
-                    self.add_job(plan, job, &sums[column..], filters);
+            let mut totals = Totals::new(taps, filters.len() / filter_len);
+            for first in (0..self.window.channels).step_by(COLUMNS) {
+                let channels = first..self.window.channels.min(first + COLUMNS);
+                totals.values.fill(0.0);
+                for (job, sums) in plan.jobs.iter().zip(sums.chunks_exact(plan.len)) {
+                    let column = (block * COLUMNS).checked_sub(job.first_channel);
+                    if let Some(column) = column.filter(|&column| column < job.channels) {
+                        self.add_job(plan, job, &sums[column..], channels.clone(), &mut totals);
+                    }
                 }
+                totals.write(channels, filters);
             }
         });
     }
 
-    /// Adds one job's sums of neighbouring filters, in squares small enough for the first-level
-    /// cache: the sums have filters side by side, the weight has taps side by side.
-    fn add_job(&self, plan: &Plan, job: &Job, sums: &[f32], filters: &mut [f32]) {
-        let (inputs, columns) = (self.window.channels, self.window.horizontal.taps);
-        let taps = self.window.vertical.taps * columns;
-        let (first_tap, job_taps) = (job.first_tap * columns, job.taps * columns);
-        for first in (0..inputs).step_by(COLUMNS) {
-            let channels = first..inputs.min(first + COLUMNS);
-            for (filter, weights) in filters.chunks_exact_mut(inputs * taps).enumerate() {
-                for channel in channels.clone() {
-                    let weights = &mut weights[channel * taps + first_tap..][..job_taps];
-                    let sums = sums[channel * plan.stride + filter..].iter();
-                    let sums = sums.step_by(inputs * plan.stride);
-                    weights
-                        .iter_mut()
-                        .zip(sums)
-                        .for_each(|(weight, sum)| *weight += sum);
+    /// Adds one job's sums of some input channels.
+    fn add_job(
+        &self,
+        plan: &Plan,
+        job: &Job,
+        sums: &[f32],
+        channels: Range<usize>,
+        totals: &mut Totals,
+    ) {
+        let columns = self.window.horizontal.taps;
+        for tap in 0..job.taps * columns {
+            let rows = &sums[(tap * self.window.channels + channels.start) * plan.stride..];
+            let totals = totals.of_tap(job.first_tap * columns + tap);
+            for (total, sums) in totals
+                .chunks_exact_mut(COLUMNS)
+                .zip(rows.chunks(plan.stride))
+                .take(channels.len())
+            {
+                for (total, sum) in total.iter_mut().zip(sums) {
+                    *total += sum;
                 }
+            }
+        }
+    }
+}
+
+/// Totals `[tap][input channel][filter]` of as many input channels and filters as fit into the first-level cache with
+/// all their taps. Sums have filters side by side, and the weight has taps: only totals are transposed.
+struct Totals {
+    values: Vec<f32>,
+    taps: usize,
+    filters: usize,
+}
+
+impl Totals {
+    fn new(taps: usize, filters: usize) -> Self {
+        Totals {
+            values: vec![0.0; taps * COLUMNS * COLUMNS],
+            taps,
+            filters,
+        }
+    }
+
+    fn of_tap(&mut self, tap: usize) -> &mut [f32] {
+        &mut self.values[tap * COLUMNS * COLUMNS..][..COLUMNS * COLUMNS]
+    }
+
+    /// Writes the totals of these input channels to `[filter][input channel][tap]`.
+    fn write(&self, channels: Range<usize>, filters: &mut [f32]) {
+        let filter_len = filters.len() / self.filters;
+        for (filter, weights) in filters.chunks_exact_mut(filter_len).enumerate() {
+            let weights = &mut weights[channels.start * self.taps..][..channels.len() * self.taps];
+            for (channel, weights) in weights.chunks_exact_mut(self.taps).enumerate() {
+                let totals = self.values[channel * COLUMNS + filter..].iter();
+                let totals = totals.step_by(COLUMNS * COLUMNS);
+                weights
+                    .iter_mut()
+                    .zip(totals)
+                    .for_each(|(weight, total)| *weight = *total);
             }
         }
     }
