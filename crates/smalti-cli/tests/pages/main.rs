@@ -16,7 +16,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Commands that begin like this are not run.
-static SKIPPED: [(&str, &str); 12] = [
+static SKIPPED: [(&str, &str); 15] = [
     ("scripts/fetch-assets", "it fetches packages"),
     ("scripts/compare-presets", "it trains for many minutes"),
     ("cargo test", "it runs what is running now"),
@@ -35,6 +35,18 @@ static SKIPPED: [(&str, &str); 12] = [
     ("rustup", "it fetches a compiler"),
     ("cargo install", "it fetches a program"),
     ("cargo +nightly fuzz", "it runs until something is found"),
+    (
+        "smalti reproduce sampling --data assets/",
+        "the same is run on other pictures",
+    ),
+    (
+        "smalti reproduce rejection --data assets/",
+        "the same is run on other pictures",
+    ),
+    (
+        "smalti reproduce table5 --data assets/",
+        "the same is run on other pictures",
+    ),
 ];
 
 /// Commands of which only the form is shown, or which are for another place, and what is run for them.
