@@ -139,19 +139,7 @@ fn trained_on_maps(folder: &Path, [maps, wide, one]: [&Path; 3]) -> PathBuf {
     let place = |name: &str| folder.join(name);
     let (tokenizer, labels, prior) = (place("tokenizer"), place("labels"), place("prior"));
     train_tokenizer(&data, &tokenizer, "2", &[]);
-    let of_labels = [
-        "--set",
-        "data_kind=labels",
-        "--set",
-        "classes=3",
-        "--set",
-        "in_channels=3",
-        "--set",
-        "out_channels=3",
-        "--set",
-        "discriminator_weight=0",
-    ];
-    train_tokenizer(maps, &labels, "2", &of_labels);
+    train_tokenizer(maps, &labels, "2", &OF_LABELS);
     let conditioned = [
         "--condition",
         "segmentation",

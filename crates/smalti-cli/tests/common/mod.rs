@@ -115,6 +115,19 @@ pub const TINY: [&str; 22] = [
     "--set",
     "discriminator_ramp=0",
 ];
+/// Settings of a tokenizer of three labels.
+pub const OF_LABELS: [&str; 10] = [
+    "--set",
+    "data_kind=labels",
+    "--set",
+    "classes=3",
+    "--set",
+    "in_channels=3",
+    "--set",
+    "out_channels=3",
+    "--set",
+    "discriminator_weight=0",
+];
 /// Settings of a prior just as small.
 pub const TINY_PRIOR: [&str; 8] = [
     "--set", "layers=1", "--set", "heads=2", "--set", "width=32", "--set", "batch=4",

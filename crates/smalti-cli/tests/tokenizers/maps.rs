@@ -19,28 +19,25 @@ fn label_maps(folder: &Path) -> std::path::PathBuf {
     data
 }
 
+/// What `smalti reconstruct` says of one file.
+fn reconstructed(run: &Path, map: &Path, out: &Path) -> Value {
+    json(&[
+        "reconstruct",
+        "--model",
+        text(run),
+        text(map),
+        "--out",
+        text(out),
+    ])
+}
+
 #[test]
 fn label_maps_are_learned_by_cross_entropy() {
     let folder = tempdir().unwrap();
     let data = label_maps(folder.path());
     let run = folder.path().join("run");
-    let settings = [
-        "--set",
-        "data_kind=labels",
-        "--set",
-        "classes=3",
-        "--set",
-        "in_channels=3",
-        "--set",
-        "out_channels=3",
-        "--set",
-        "discriminator_weight=0",
-        "--set",
-        "validation=0.25",
-        "--set",
-        "learning_rate=0.002",
-    ];
-    train_tokenizer(&data, &run, "60", &settings);
+    let more = ["--set", "validation=0.25", "--set", "learning_rate=0.002"];
+    train_tokenizer(&data, &run, "60", &[&OF_LABELS[..], &more].concat());
     let lines = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let validations: Vec<Value> = lines
         .lines()
@@ -53,16 +50,7 @@ fn label_maps_are_learned_by_cross_entropy() {
         accuracy(validations.last().unwrap()),
     );
     assert!(last > first && last > 0.6, "{first} to {last}");
-    let out = folder.path().join("out");
-    let map = data.join("0.png");
-    let report = json(&[
-        "reconstruct",
-        "--model",
-        text(&run),
-        text(&map),
-        "--out",
-        text(&out),
-    ]);
+    let report = reconstructed(&run, &data.join("0.png"), &folder.path().join("out"));
     assert!(
         report["pictures"][0]["pixel_accuracy"].is_number(),
         "{report}"
@@ -102,16 +90,7 @@ fn depth_has_one_channel() {
         "out_channels=1",
     ];
     train_tokenizer(&data, &run, "3", &settings);
-    let out = folder.path().join("out");
-    let map = data.join("0.png");
-    let report = json(&[
-        "reconstruct",
-        "--model",
-        text(&run),
-        text(&map),
-        "--out",
-        text(&out),
-    ]);
+    let report = reconstructed(&run, &data.join("0.png"), &folder.path().join("out"));
     assert!(report["pictures"][0]["psnr"].is_number(), "{report}");
     let wrong = [
         "train",

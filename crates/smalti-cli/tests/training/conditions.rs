@@ -23,20 +23,6 @@ fn label_maps(data: &Path, folder: &Path) -> PathBuf {
     maps
 }
 
-/// Settings of a tokenizer of three labels.
-const OF_LABELS: [&str; 10] = [
-    "--set",
-    "data_kind=labels",
-    "--set",
-    "classes=3",
-    "--set",
-    "in_channels=3",
-    "--set",
-    "out_channels=3",
-    "--set",
-    "discriminator_weight=0",
-];
-
 #[test]
 fn a_prior_learns_under_label_maps_and_goes_on_exactly() {
     let folder = tempdir().unwrap();

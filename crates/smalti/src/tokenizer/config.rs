@@ -33,6 +33,20 @@ pub enum QuantizerKind {
 }
 
 impl QuantizerKind {
+    /// All there are.
+    pub const ALL: [Self; 10] = [
+        Self::Nearest,
+        Self::L2,
+        Self::Ema,
+        Self::EmaL2,
+        Self::Gumbel,
+        Self::Fsq,
+        Self::Lfq,
+        Self::Simvq,
+        Self::Residual,
+        Self::Ibq,
+    ];
+
     /// Whether its codes are rows of their own, which k-means may set and a restart may move. Those of Gumbel-softmax and
     /// IBQ are tied to logits, those of SimVQ to one linear layer, and FSQ and LFQ have none.
     pub fn has_rows(self) -> bool {

@@ -8,6 +8,8 @@ mod drive;
 mod event;
 mod gradients;
 mod logs;
+#[cfg(test)]
+mod named_gradients;
 mod owned;
 pub mod plan;
 mod run;
@@ -23,6 +25,8 @@ pub use drive::{Routine, Stage, Trained, Validation, drive, skipped_pictures};
 pub use event::{Event, Observer};
 pub use gradients::{clip_scale, gradient_norm};
 pub use logs::{Logs, Metrics};
+#[cfg(test)]
+pub use named_gradients::named_gradients;
 pub use owned::Owned;
 pub use run::{Checkpoint, Run, model_file};
 pub use schedule::LearningRate;

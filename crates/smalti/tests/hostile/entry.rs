@@ -215,9 +215,9 @@ pub fn metrics(place: &Place, bytes: &[u8]) -> Result<()> {
     Logs::open(place.0.path(), 5).map(drop)
 }
 
-/// A file of codes of a training, for a codebook of 16.
-pub fn stored_codes(place: &Place, bytes: &[u8]) -> Result<()> {
-    let config = TokenizerConfig {
+/// A tokenizer of 16 codes.
+pub fn tiny_tokenizer() -> TokenizerConfig {
+    TokenizerConfig {
         resolution: 8,
         channels: 32,
         channel_multipliers: vec![1],
@@ -225,7 +225,12 @@ pub fn stored_codes(place: &Place, bytes: &[u8]) -> Result<()> {
         embed_dim: 4,
         codebook_size: 16,
         ..TokenizerConfig::default()
-    };
+    }
+}
+
+/// A file of codes of a training, for a codebook of 16.
+pub fn stored_codes(place: &Place, bytes: &[u8]) -> Result<()> {
+    let config = tiny_tokenizer();
     let mut initializer = Initializer::seeded(&Device::flex(), 1);
     let model = Model {
         tokenizer: PictureTokenizer::new(&mut initializer, &config),

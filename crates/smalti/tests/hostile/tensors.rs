@@ -1,5 +1,6 @@
 //! Files of tensors: safetensors, codes and models of our own.
 
+use crate::entry::tiny_tokenizer;
 use crate::mutate::{self, join_header, pick};
 use crate::seeds::Seeds;
 use rand::RngExt;
@@ -272,15 +273,7 @@ pub fn array_of(header: &[u8], data: &[u8]) -> Vec<u8> {
 
 /// Model files; the parts are configurations.
 pub fn models() -> Seeds {
-    let tokenizer = TokenizerConfig {
-        resolution: 8,
-        channels: 32,
-        channel_multipliers: vec![1],
-        z_channels: 8,
-        embed_dim: 4,
-        codebook_size: 16,
-        ..TokenizerConfig::default()
-    };
+    let tokenizer = tiny_tokenizer();
     let prior = PriorConfig {
         layers: 2,
         heads: 2,

@@ -1,11 +1,11 @@
 //! Steps of small networks: what the settings may change, and what they may not.
 
 use super::*;
-use crate::checkpoint::{HostTensor, ParameterPath};
+use crate::checkpoint::HostTensor;
 use crate::ops::Precision;
 use crate::prior::condition::{ClassCondition, CoordCondition, TextCondition};
 use crate::prior::{CodeSet, ScanOrder};
-use burn::module::{ModuleVisitor, Param};
+use crate::training::named_gradients;
 
 const PICTURES: [usize; 5] = [0, 1, 2, 3, 4];
 
@@ -94,43 +94,12 @@ fn assert_near(left: &TensorMap, right: &TensorMap, tolerance: f32) {
     }
 }
 
-/// Gradients as tensors, by parameter.
-struct Named<'a> {
-    path: ParameterPath,
-    gradients: &'a GradientsParams,
-    found: TensorMap,
-}
-
-impl ModuleVisitor for Named<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let shape = gradient.dims().to_vec();
-            let tensor = HostTensor::f32(shape, host_values(gradient));
-            self.found.insert(self.path.dotted(), tensor);
-        }
-    }
-}
-
 /// The gradients of one step, and its loss.
 fn gradients(trainer: &PriorTrainer, dropped: bool) -> (TensorMap, f64) {
     let mut batch = Batch::new(&trainer.config, &set(), &PICTURES).unwrap();
     batch.dropped = vec![dropped; PICTURES.len()];
     let (gradients, nats) = trainer.gradients(&batch, 0);
-    let mut visitor = Named {
-        path: ParameterPath::default(),
-        gradients: &gradients,
-        found: TensorMap::new(),
-    };
-    trainer.prior.visit(&mut visitor);
-    (visitor.found, nats)
+    (named_gradients(&*trainer.prior, &gradients), nats)
 }
 
 /// The sum of the squares of a parameter's gradient; 0 without one.

@@ -45,21 +45,6 @@ fn learned() -> [QuantizerKind; 2] {
     [QuantizerKind::Nearest, QuantizerKind::L2]
 }
 
-fn all() -> [QuantizerKind; 10] {
-    [
-        QuantizerKind::Nearest,
-        QuantizerKind::L2,
-        QuantizerKind::Ema,
-        QuantizerKind::EmaL2,
-        QuantizerKind::Gumbel,
-        QuantizerKind::Fsq,
-        QuantizerKind::Lfq,
-        QuantizerKind::Simvq,
-        QuantizerKind::Residual,
-        QuantizerKind::Ibq,
-    ]
-}
-
 fn quantizer(config: &TokenizerConfig) -> Quantizer {
     let mut init = Initializer::seeded(&device(), 3);
     let mut quantizer = Quantizer::new(&mut init, config);
@@ -195,7 +180,7 @@ fn the_latent_is_the_code_forward_and_the_vector_backward() {
 
 #[test]
 fn any_vectors_have_codes_and_finite_gradients() {
-    for kind in all() {
+    for kind in QuantizerKind::ALL {
         let config = config(kind, false);
         let mut quantizer = quantizer(&config);
         for (scale, bypass) in [(0.0, false), (1.0, false), (1e6, false), (1.0, true)] {
@@ -223,7 +208,7 @@ fn any_vectors_have_codes_and_finite_gradients() {
 
 #[test]
 fn inference_is_what_its_codes_look_up() {
-    for kind in all() {
+    for kind in QuantizerKind::ALL {
         let quantizer = quantizer(&config(kind, false));
         let [first, second] = [(); 2].map(|()| quantizer.forward(vectors(11)));
         let latent = host_values(first.latent);
@@ -236,7 +221,7 @@ fn inference_is_what_its_codes_look_up() {
 
 #[test]
 fn equal_seeds_train_equally() {
-    for kind in all() {
+    for kind in QuantizerKind::ALL {
         let quantizer = quantizer(&config(kind, false));
         let codes = |seed| {
             let step = QuantizerStep {
@@ -253,7 +238,7 @@ fn equal_seeds_train_equally() {
 
 #[test]
 fn a_configuration_knows_the_parameters_of_its_quantiser() {
-    for kind in all() {
+    for kind in QuantizerKind::ALL {
         let config = config(kind, false);
         let without = TokenizerConfig {
             quantizer: QuantizerKind::Fsq,
@@ -288,7 +273,7 @@ fn a_zero_vector_has_a_finite_gradient() {
 
 #[test]
 fn parameters_survive_a_file() {
-    for kind in all() {
+    for kind in QuantizerKind::ALL {
         let config = config(kind, false);
         let original = quantizer(&config);
         let saved = parameters(&original, "quantize.", str::to_string);

@@ -198,19 +198,6 @@ mod tests {
         assert!(message(&recipe).contains("set it to all"));
     }
 
-    const KINDS: [QuantizerKind; 10] = [
-        QuantizerKind::Nearest,
-        QuantizerKind::L2,
-        QuantizerKind::Ema,
-        QuantizerKind::EmaL2,
-        QuantizerKind::Gumbel,
-        QuantizerKind::Fsq,
-        QuantizerKind::Lfq,
-        QuantizerKind::Simvq,
-        QuantizerKind::Residual,
-        QuantizerKind::Ibq,
-    ];
-
     fn of_kind(quantizer: QuantizerKind) -> TokenizerConfig {
         let config = TokenizerConfig {
             quantizer,
@@ -230,7 +217,7 @@ mod tests {
     /// Each of the settings alone is refused exactly where it would do nothing, with its name.
     #[test]
     fn what_a_quantiser_does_not_know_is_refused() {
-        for kind in KINDS {
+        for kind in QuantizerKind::ALL {
             let plain = TokenizerRecipe {
                 network: of_kind(kind),
                 ..TokenizerRecipe::plain()
@@ -271,7 +258,7 @@ mod tests {
     /// Whatever the model's quantiser is, the default recipe can go on from it.
     #[test]
     fn a_model_of_any_kind_can_be_started_from() {
-        for kind in KINDS {
+        for kind in QuantizerKind::ALL {
             let mut recipe = TokenizerRecipe::default();
             recipe.start_from("model".into(), of_kind(kind));
             recipe.check().unwrap();

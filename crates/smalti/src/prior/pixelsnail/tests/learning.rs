@@ -1,36 +1,10 @@
 //! Gradients against difference quotients, and what a short training learns.
 
 use super::*;
-use crate::checkpoint::{ParameterPath, TensorMap};
 use crate::prior::trainer::{PriorTrainer, nats_per_code, next_code_loss};
 use crate::prior::{CodeSet, PriorTraining};
-use burn::module::{ModuleVisitor, Param};
+use crate::training::named_gradients;
 use burn::optim::GradientsParams;
-
-/// Gradients as tensors, by parameter.
-struct Named<'a> {
-    path: ParameterPath,
-    gradients: &'a GradientsParams,
-    found: TensorMap,
-}
-
-impl ModuleVisitor for Named<'_> {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.enter(name, container);
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let shape = gradient.dims().to_vec();
-            let tensor = HostTensor::f32(shape, host_values(gradient));
-            self.found.insert(self.path.dotted(), tensor);
-        }
-    }
-}
 
 /// The mean loss of three pictures.
 fn loss(prior: &Prior, config: &PriorConfig, device: &Device) -> Tensor<1> {
@@ -47,16 +21,11 @@ fn gradients_are_difference_quotients() {
         let network = prior(&config, &device);
         let gradients = loss(&network, &config, &device).backward();
         let gradients = GradientsParams::from_grads(gradients, &network);
-        let mut visitor = Named {
-            path: ParameterPath::default(),
-            gradients: &gradients,
-            found: TensorMap::new(),
-        };
-        network.visit(&mut visitor);
+        let gradients = named_gradients(&network, &gradients);
         let network = prior(&config, &plain);
         let weights = parameters(&network, "", str::to_string);
-        assert!(visitor.found.keys().eq(weights.keys()));
-        for (key, gradient) in &visitor.found {
+        assert!(gradients.keys().eq(weights.keys()));
+        for (key, gradient) in &gradients {
             let gradient = gradient.as_f32().unwrap();
             let squares: f32 = gradient.iter().map(|value| value * value).sum();
             let length = squares.sqrt();
